@@ -1,0 +1,107 @@
+package reconciler
+
+import (
+	"syscall"
+	"time"
+
+	"svc.d/spec"
+)
+
+// EventKind says what happened.
+type EventKind uint8
+
+// What the host saw.
+const (
+	// EventStarted: the process runs its program (execve succeeded). Pid and
+	// StartTicks are set.
+	EventStarted EventKind = iota + 1
+	// EventStartFailed: nothing was started. Failure is set.
+	EventStartFailed
+	// EventExited: the main process has ended. Exit is set; Processes are the
+	// survivors of its group (the first few of them, when they are many).
+	EventExited
+	// EventEmptied: the last survivor is gone.
+	EventEmptied
+	// EventChecked: Service was checked; Failure is nil when it can start.
+	EventChecked
+	// EventInspected: Processes are what lives in the group (the first few).
+	EventInspected
+	// EventForgotten: the host keeps nothing of the replica any more.
+	EventForgotten
+)
+
+// What the loop did; the fact is observed when the deed is done.
+const (
+	// EventStartTaken: the host has accepted to start the replica from Service.
+	EventStartTaken EventKind = iota + 64
+	// EventSignalled: the stop signal was sent to the main process for Cause.
+	EventSignalled
+	// EventGroupSignalled: the stop signal was sent to what the main process
+	// left behind.
+	EventGroupSignalled
+	// EventKilled: the whole group was sent SIGKILL for Cause.
+	EventKilled
+	// EventCheckTaken: the host has accepted to check Service.
+	EventCheckTaken
+	// EventInspectTaken: the host has accepted to inspect the replica.
+	EventInspectTaken
+	// EventForgetTaken: the host has accepted to forget the replica.
+	EventForgetTaken
+)
+
+// What somebody wants.
+const (
+	// EventDeclared: Service is now wanted; nil when it is not any more.
+	EventDeclared EventKind = iota + 128
+	// EventFound: something lives in the replica's group that no record of
+	// ours explains: left over from a daemon that died.
+	EventFound
+	// EventStop, EventStart and EventRestart: a person (By) asked. Until is
+	// the end of a stop, zero for none.
+	EventStop
+	EventStart
+	EventRestart
+	// EventShutdown: everything is to stop, in order.
+	EventShutdown
+	// EventShutdownNow: everything is to be killed.
+	EventShutdownNow
+)
+
+// Event is something that happened. Which fields are set is said at the kinds.
+// Events are values; what they point to is never written again.
+type Event struct {
+	Kind    EventKind
+	Replica ReplicaID
+	// Run tells which run, or which question, the event belongs to.
+	Run uint64
+	// At is when the loop received it. The host leaves it zero: only the loop
+	// reads the clock.
+	At time.Time
+
+	Pid        int32
+	StartTicks uint64 // start time in clock ticks since boot, field 22 of /proc/PID/stat
+	Exit       Exit
+	Processes  []Process
+	Failure    *Failure
+	Service    *spec.Service
+	Cause      Cause
+	Signal     syscall.Signal
+	By         string
+	Until      time.Time
+}
+
+// Cause is why a process was asked to end.
+type Cause uint8
+
+// The causes.
+const (
+	CauseNone      Cause = iota
+	CauseEdited          // a restart-class field of its manifest changed
+	CauseRemoved         // no manifest declares it any more
+	CauseScaled          // replicas was lowered
+	CauseStopped         // a person stopped it
+	CauseRestarted       // a person asked for a restart
+	CauseShutdown        // the daemon shuts down
+	CauseMainEnded       // the main process ended and left these behind
+	CauseLeftOver        // a daemon that died left these behind
+)

@@ -1,0 +1,136 @@
+package reconciler
+
+import (
+	"strconv"
+	"syscall"
+
+	"svc.d/spec"
+)
+
+// Host is the machine as the loop needs it. The real one is package host, the
+// simulated one package hosttest; both pass the same conformance suite.
+//
+// What a Host guarantees:
+//   - Work is answered by exactly one event that carries the work's Replica and
+//     Run; Start is answered by Started or StartFailed. Different replicas'
+//     work may be answered in any order.
+//   - After Started comes exactly one Exited with the same Run, when the main
+//     process has ended. If Exited says that processes are left, exactly one
+//     Emptied follows when the last of them is gone; if it does not, nothing
+//     of the run is left and Emptied is not sent.
+//   - A Start for a replica in whose group something lives fails; it never
+//     runs beside it.
+//   - Signal and Kill never reach a process outside the replica's group.
+type Host interface {
+	// Work is where the loop offers work; receiving is accepting. The host
+	// receives only when a worker is free, so work that is still only offered
+	// can be withdrawn.
+	Work() chan<- Work
+	// Events delivers what happened, in order per replica. The loop must keep
+	// receiving: the host may block on it.
+	Events() <-chan Event
+	// Signal sends sig to the main process (ScopeMain) or to every process of
+	// the replica's group (ScopeGroup). It does not block. A group in which
+	// nothing lives is no error. Safe for use by the loop only.
+	Signal(id ReplicaID, sig syscall.Signal, scope Scope) error
+	// Kill ends everything in the replica's group with SIGKILL. It does not
+	// wait for the end, which comes as Exited or Emptied. A group in which
+	// nothing lives is no error. Safe for use by the loop only.
+	Kill(id ReplicaID) error
+}
+
+// ReplicaID names one replica of a service; it is shown as "web-0".
+type ReplicaID struct {
+	Service string
+	Ordinal int32
+}
+
+// String returns the service's name, a hyphen and the ordinal.
+func (id ReplicaID) String() string {
+	return id.Service + "-" + strconv.Itoa(int(id.Ordinal))
+}
+
+// Scope says whom a signal is for.
+type Scope uint8
+
+const (
+	// ScopeMain is the main process alone.
+	ScopeMain Scope = iota
+	// ScopeGroup is every process of the replica's group.
+	ScopeGroup
+)
+
+// Verb is a kind of Work.
+type Verb uint8
+
+const (
+	// VerbStart starts the replica's main process; answered by Started or
+	// StartFailed.
+	VerbStart Verb = iota + 1
+	// VerbCheck looks, without starting anything, whether Service could be
+	// started: command, user, groups, workingDir and envFrom files resolve.
+	// Answered by Checked.
+	VerbCheck
+	// VerbInspect lists what lives in the replica's group; answered by
+	// Inspected.
+	VerbInspect
+	// VerbForget drops what the host keeps for a replica in whose group
+	// nothing lives (the cgroup's directory); answered by Forgotten.
+	VerbForget
+)
+
+// Work is something that may take long and is done off the loop.
+type Work struct {
+	Verb    Verb
+	Replica ReplicaID
+	// Run is the number that the answer carries: a late answer to an earlier
+	// question is told by it. For Start it is the number of the run, which
+	// Exited and Emptied carry too.
+	Run uint64
+	// Service is what to start or check; nil otherwise.
+	Service *spec.Service
+}
+
+// Exit is how a main process ended.
+type Exit struct {
+	// Code is the exit code, 0 to 255; meaningless when Signal is not 0.
+	Code int32
+	// Signal is the signal that ended it, or 0.
+	Signal syscall.Signal
+	// Unknown says that the kernel could not tell how it ended.
+	Unknown bool
+	// CoreDumped says that a core was written (waitid(2), CLD_DUMPED).
+	CoreDumped bool
+}
+
+// Status is the exit status as a shell shows it: the code, or 128 plus the
+// number of the signal. -1 when it is not known.
+func (e Exit) Status() int32 {
+	switch {
+	case e.Unknown:
+		return -1
+	case e.Signal != 0:
+		return 128 + int32(e.Signal)
+	default:
+		return e.Code
+	}
+}
+
+// Process is a process as seen in /proc.
+type Process struct {
+	Pid int32 `json:"pid"`
+	// Name is the command's name (comm), at most 15 bytes.
+	Name string `json:"name"`
+	// State is the letter of proc(5), e.g. "D".
+	State string `json:"state,omitempty"`
+	// WaitChannel is the kernel function that it sleeps in, if known.
+	WaitChannel string `json:"waitChannel,omitempty"`
+}
+
+// Failure says why something could not be done.
+type Failure struct {
+	// Reason is one CamelCase word from the documented list of reasons.
+	Reason Reason
+	// Message is a sentence for people that starts with "cannot".
+	Message string
+}
