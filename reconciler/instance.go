@@ -44,8 +44,9 @@ type Instance struct {
 	// Streak counts the ends that nobody asked for since the last stable run,
 	// person's request, or restart-class edit.
 	Streak int32
-	// Starts counts the runs that reached StartedAt.
-	Starts int64
+	// Restarts counts the runs since the last restart-class edit that came
+	// after one which had ended by itself.
+	Restarts int64
 	// Ends are the times of the ends in the streak, oldest first; kept only
 	// when the service has a restart limit, and no more than it needs.
 	Ends []time.Time

@@ -208,19 +208,24 @@ func (l *Loop) declare(set *spec.Set) {
 	if !l.stopping.IsZero() {
 		return
 	}
+	var changed []string
 	for name, want := range set.Services {
-		r := l.services[name]
-		if r == nil {
-			r = l.add(name)
-		}
-		if r.want != want {
-			l.want(r, want)
+		if r := l.services[name]; r == nil || r.want != want {
+			changed = append(changed, name)
 		}
 	}
 	for name, r := range l.services {
 		if r.want != nil && set.Services[name] == nil {
-			l.want(r, nil)
+			changed = append(changed, name)
 		}
+	}
+	slices.Sort(changed)
+	for _, name := range changed {
+		r := l.services[name]
+		if r == nil {
+			r = l.add(name)
+		}
+		l.want(r, set.Services[name])
 	}
 }
 

@@ -21,7 +21,6 @@ func Observe(i Instance, e Event) Instance {
 	case EventStarted:
 		if e.Run == i.Run && i.stage() == stageStarting {
 			i.StartedAt, i.Pid, i.StartTicks = e.At, e.Pid, e.StartTicks
-			i.Starts++
 		}
 	case EventStartFailed:
 		if e.Run == i.Run && i.stage() == stageStarting {
@@ -76,11 +75,14 @@ func Observe(i Instance, e Event) Instance {
 func begin(i Instance, e Event) Instance {
 	n := Instance{
 		ID: i.ID, Run: e.Run, Spec: e.Service, StartTakenAt: e.At,
-		Streak: i.Streak, Ends: i.Ends, Starts: i.Starts, Last: i.Last,
+		Streak: i.Streak, Ends: i.Ends, Restarts: i.Restarts, Last: i.Last,
 		RestartAskedAt: i.RestartAskedAt, StartAskedAt: i.StartAskedAt,
 	}
-	if i.Spec != nil && !i.runs(e.Service) {
-		n.Streak, n.Ends = 0, nil
+	switch {
+	case i.Spec != nil && !i.runs(e.Service):
+		n.Streak, n.Ends, n.Restarts = 0, nil, 0
+	case !i.StartedAt.IsZero() && !i.asked():
+		n.Restarts++
 	}
 	return n
 }

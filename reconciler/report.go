@@ -71,7 +71,7 @@ func replica(want *spec.Service, f *Facts, n int, v verdict) status.Replica {
 	i := &f.Replicas[n]
 	one := status.Replica{
 		Name: i.ID.String(), Ordinal: i.ID.Ordinal, Phase: v.phase, Reason: string(v.reason),
-		Since: v.since, Next: v.next, Restarts: max(0, i.Starts-1),
+		Since: v.since, Next: v.next, Restarts: i.Restarts,
 	}
 	if i.stage() == stageLive {
 		one.Pid, one.Started = i.Pid, i.StartedAt

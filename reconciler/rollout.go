@@ -49,38 +49,40 @@ func plan(want *spec.Service, f *Facts, now time.Time) rollout {
 // waitFor notes that a replica which is no candidate itself keeps the others
 // from being replaced, if it does.
 func (r *rollout) waitFor(want *spec.Service, i *Instance, now time.Time) {
-	wait := func(reason Reason, since, until time.Time) {
-		if r.reason != ReasonReplacementHalted {
-			r.reason, r.since = reason, since
-		}
-		r.next = earlier(r.next, until)
-	}
 	switch i.stage() {
 	case stageStarting:
-		wait(ReasonReplacementPending, i.StartTakenAt, time.Time{})
+		r.wait(ReasonReplacementPending, i.StartTakenAt, time.Time{})
 	case stageLeftOver:
-		wait(ReasonReplacementPending, i.EndedAt, time.Time{})
+		r.wait(ReasonReplacementPending, i.EndedAt, time.Time{})
 	case stageLive:
 		if i.asked() {
-			wait(ReasonReplacementPending, i.StoppingAt, time.Time{})
+			r.wait(ReasonReplacementPending, i.StoppingAt, time.Time{})
 			return
 		}
 		if proven := i.StartedAt.Add(halfProvenAfter); i.Streak > 0 && now.Before(proven) {
-			wait(ReasonReplacementHalted, i.Last.EndedAt, proven)
+			r.wait(ReasonReplacementHalted, i.Last.EndedAt, proven)
 		}
 		if ready := i.StartedAt.Add(time.Duration(want.Spec.MinReadySeconds) * time.Second); now.Before(ready) {
-			wait(ReasonReplacementPending, i.StartedAt, ready)
+			r.wait(ReasonReplacementPending, i.StartedAt, ready)
 		}
 	case stageIdle:
 		if i.Spec == nil || !i.runs(want) || i.asked() {
-			wait(ReasonReplacementPending, i.EndedAt, time.Time{}) // it is about to start
+			r.wait(ReasonReplacementPending, i.EndedAt, time.Time{}) // it is about to start
 			return
 		}
 		quick := !i.StartedAt.IsZero() && i.EndedAt.Sub(i.StartedAt) < halfProvenAfter
 		if i.Streak > 0 && (quick || i.Failure != nil) {
-			wait(ReasonReplacementHalted, i.EndedAt, time.Time{})
+			r.wait(ReasonReplacementHalted, i.EndedAt, time.Time{})
 		}
 	}
+}
+
+// wait notes one reason to wait; that the replacement halts outweighs others.
+func (r *rollout) wait(reason Reason, since, until time.Time) {
+	if r.reason != ReasonReplacementHalted {
+		r.reason, r.since = reason, since
+	}
+	r.next = earlier(r.next, until)
 }
 
 // permit lets a candidate go when its successor was checked and can start.
