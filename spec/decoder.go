@@ -156,6 +156,9 @@ func (d *decoder) text(node *yaml.Node) (string, bool) {
 	case node.Kind != yaml.ScalarNode, isNull(node):
 		d.must(node, "text")
 		return "", false
+	case node.Style&yaml.TaggedStyle != 0 && !isText(node):
+		d.fail(node, "must be text without the tag "+shorten(node.Tag))
+		return "", false
 	case !isText(node):
 		d.fail(node, "must be text: put "+shorten(node.Value)+" in quotes")
 		return "", false

@@ -18,7 +18,7 @@ func (d *decoder) document(root *yaml.Node) {
 	root = resolve(root)
 	d.service = ""
 	if root.Kind != yaml.MappingNode {
-		d.must(root, "an object with the fields "+quoteAll(documentFields.names()))
+		d.must(root, "an object with the fields "+quoteAll(documentFields.names(), "and"))
 		return
 	}
 	apiVersion, kind := member(root, "apiVersion"), member(root, "kind")
@@ -31,11 +31,11 @@ func (d *decoder) document(root *yaml.Node) {
 		d.ours(root, kind)
 	case version == "" && isCompose(root):
 		d.ignore(root, "", "", "a Compose file is not read; write one Service of "+APIVersion+" for each of its services")
-	case version == "":
+	case version == "" && (apiVersion == nil || isNull(apiVersion)):
 		d.enter("apiVersion")
 		d.fail(place(root, apiVersion), "is required: write \"apiVersion: "+APIVersion+"\"")
 		d.leave()
-	case theirs == group, suggest(version, []string{APIVersion}) != "",
+	case version == "", theirs == group, suggest(version, []string{APIVersion}) != "",
 		scalar(kind) == KindService && member(member(root, "spec"), "command") != nil:
 		d.enter("apiVersion")
 		d.must(apiVersion, "\""+APIVersion+"\"")
@@ -49,7 +49,13 @@ func (d *decoder) document(root *yaml.Node) {
 func (d *decoder) ours(root, kind *yaml.Node) {
 	at := place(root, kind)
 	d.enter("kind")
-	switch name := scalar(kind); name {
+	name := scalar(kind)
+	if name == "" && kind != nil && !isNull(kind) {
+		d.must(kind, "\""+KindService+"\"")
+		d.leave()
+		return
+	}
+	switch name {
 	case KindService:
 		d.leave()
 		d.readService(root)
@@ -60,8 +66,11 @@ func (d *decoder) ours(root, kind *yaml.Node) {
 		d.fail(at, "is required: write \"kind: "+KindService+"\"")
 	default:
 		message := "must be \"" + KindService + "\", not \"" + shorten(name) + "\""
-		if meant := suggest(name, []string{KindService, kindConfiguration}); meant == kindConfiguration {
-			message = "did you mean \"" + meant + "\"? It is not supported by this version"
+		switch suggest(name, []string{KindService, kindConfiguration}) {
+		case KindService:
+			message += "; did you mean \"" + KindService + "\"?"
+		case kindConfiguration:
+			message = "did you mean \"" + kindConfiguration + "\"? It is not supported by this version"
 		}
 		d.fail(at, message)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -46,6 +47,10 @@ func position(data []byte, offset int) (line, column int) {
 // parseYAML reads the documents one by one, so that a syntax error in one does
 // not hide what is wrong in the others.
 func (d *decoder) parseYAML(data []byte) {
+	if what := foreignFormat(firstLine(data)); what != "" {
+		d.failAt(1, 0, what)
+		return
+	}
 	line := 0
 	for len(data) > 0 {
 		piece := data[:endOfDocument(data)]
@@ -130,20 +135,44 @@ func (d *decoder) syntaxError(data []byte, err error) {
 			}
 		}
 	}
+	// Errors of its parser, other than those of its scanner, count from 0.
+	if strings.HasPrefix(message, "did not find expected") && slices.Contains(parserComplaints, message[len("did not find expected "):]) {
+		line++
+	}
+	if name, found := strings.CutPrefix(message, "unknown anchor '"); found {
+		name, _, _ = strings.Cut(name, "'")
+		line, _ = position(data, max(bytes.Index(data, []byte("*"+name)), 0))
+	}
 	text := lineOf(data, line)
 	indent := text[:len(text)-len(strings.TrimLeft(text, " \t"))]
-	switch first := strings.TrimSpace(firstLine(data)); {
-	case first == "[Unit]" || first == "[Service]" || first == "[Install]":
-		message = "this is a systemd unit; write a Service of " + APIVersion + " instead"
-	case strings.HasPrefix(first, "[program:") || first == "[supervisord]":
-		message = "INI is not supported by this version; write YAML or JSON"
+	switch {
 	case strings.Contains(indent, "\t"):
-		message = "cannot read YAML: a tab indents this line; use spaces"
-	default:
-		message = "cannot read YAML: " + message
+		message = "a tab indents this line; use spaces"
+	case message == "found incompatible YAML document":
+		message = "remove the line that begins with %YAML"
 	}
-	d.failAt(d.base+line, 0, message)
+	d.failAt(d.base+line, 0, "cannot read YAML: "+message)
 }
+
+// parserComplaints are the ends of the library's messages with such a line.
+var parserComplaints = []string{
+	"<stream-start>", "<document start>", "node content", "'-' indicator", "key", "',' or ']'", "',' or '}'",
+}
+
+// foreignFormat tells what a file with that first line is, or returns "". Both
+// would be taken for a YAML list of one word with something wrong after it.
+func foreignFormat(first string) string {
+	switch {
+	case first == "[Unit]", first == "[Service]", first == "[Install]":
+		return "this is a systemd unit; write a Service of " + APIVersion + " instead"
+	case strings.HasPrefix(first, "[program:"), first == "[supervisord]":
+		return iniMessage
+	default:
+		return ""
+	}
+}
+
+const iniMessage = "INI is not supported by this version; write YAML or JSON"
 
 func lineOf(data []byte, number int) string {
 	for range number - 1 {

@@ -1,6 +1,11 @@
 package spec
 
-import "go.yaml.in/yaml/v3"
+import (
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
 
 // object says what may stand in one kind of object of a manifest. It is the
 // one table for reading, for what is suggested, and for the schema.
@@ -28,18 +33,23 @@ type hint struct{ name, message string }
 func readObject[T any](d *decoder, node *yaml.Node, o *object[T], to *T) {
 	node = resolve(node)
 	if node.Kind != yaml.MappingNode && !isNull(node) {
-		d.must(node, "an object with the fields "+quoteAll(o.names()))
+		d.must(node, "an object with the fields "+quoteAll(o.names(), "and"))
 		return
 	}
-	var given, set uint64 // bits by index; no object has 64 fields
+	// Bits by index; no object has 64 fields. A field that was misspelt is not
+	// reported as missing too.
+	var given, set, meant uint64
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := resolve(node.Content[i]), resolve(node.Content[i+1])
 		if !d.keyIsText(key) {
+			meant = ^uint64(0) // nobody knows what it was to bring
 			continue
 		}
 		at := o.index(key.Value)
 		if at < 0 {
-			d.failKey(key, key.Value, o.explain(key.Value))
+			message, misspelt := o.explain(key.Value)
+			d.failKey(key, key.Value, message)
+			meant |= misspelt
 			continue
 		}
 		if given&(1<<at) != 0 {
@@ -56,7 +66,7 @@ func readObject[T any](d *decoder, node *yaml.Node, o *object[T], to *T) {
 		d.leave()
 	}
 	for at := range o.fields {
-		if o.fields[at].required && set&(1<<at) == 0 {
+		if o.fields[at].required && (set|meant)&(1<<at) == 0 {
 			d.enter(o.fields[at].name)
 			d.add(Problem{Source: Source{Line: node.Line + d.base}, Column: node.Column, Field: d.field(), Message: "is required"})
 			d.leave()
@@ -87,6 +97,17 @@ func (o *object[T]) index(name string) int {
 	return -1
 }
 
+// required lists the names of the fields that must be given.
+func (o *object[T]) required() []string {
+	var names []string
+	for i := range o.fields {
+		if o.fields[i].required {
+			names = append(names, o.fields[i].name)
+		}
+	}
+	return names
+}
+
 func (o *object[T]) names() []string {
 	names := make([]string, len(o.fields))
 	for i := range o.fields {
@@ -95,20 +116,23 @@ func (o *object[T]) names() []string {
 	return names
 }
 
-// explain says what is wrong with a name that is no field.
-func (o *object[T]) explain(name string) string {
-	for _, known := range o.later {
-		if known == name {
-			return "not supported by this version"
-		}
+// explain says what is wrong with a name that is no field, and which field
+// (its bit) was probably meant.
+func (o *object[T]) explain(name string) (message string, misspelt uint64) {
+	if slices.Contains(o.later, name) {
+		return "not supported by this version", 0
 	}
 	for _, known := range o.foreign {
-		if known.name == name {
-			return "unknown field: " + known.message
+		if strings.EqualFold(known.name, name) {
+			return "unknown field: " + known.message, 0
 		}
 	}
-	if meant := suggest(name, append(o.names(), o.later...)); meant != "" {
-		return "unknown field, did you mean \"" + meant + "\"?"
+	meant := suggest(name, append(o.names(), o.later...))
+	if meant == "" {
+		return "unknown field; allowed are " + quoteAll(o.names(), "and"), 0
 	}
-	return "unknown field; allowed are " + quoteAll(o.names())
+	if at := o.index(meant); at >= 0 {
+		misspelt = 1 << at
+	}
+	return "unknown field, did you mean \"" + meant + "\"?", misspelt
 }

@@ -38,7 +38,7 @@ const (
 func Parse(file string, data []byte) File {
 	d := &decoder{file: file}
 	if strings.EqualFold(filepath.Ext(file), ".ini") {
-		d.failAt(0, 0, "INI is not supported by this version; write YAML or JSON")
+		d.failAt(0, 0, iniMessage)
 		return d.result
 	}
 	if line, column, what := findJunk(data); what != "" {

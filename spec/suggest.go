@@ -49,13 +49,14 @@ func editDistance(a, b string) int {
 	return previous[len(b)]
 }
 
-// quoteAll renders words for a sentence: "a", "b" or "c".
-func quoteAll(words []string) string {
+// quoteAll renders words for a sentence: "a", "b" or "c". The conjunction is
+// "or" or "and".
+func quoteAll(words []string, conjunction string) string {
 	var text strings.Builder
 	for i, word := range words {
 		switch {
 		case i > 0 && i == len(words)-1:
-			text.WriteString(" or ")
+			text.WriteString(" " + conjunction + " ")
 		case i > 0:
 			text.WriteString(", ")
 		}

@@ -84,11 +84,12 @@ func (d *decoder) command(node *yaml.Node) []string {
 		}
 		return nil
 	}
+	before := len(d.result.Problems)
 	command := d.texts(node, commandExample)
 	switch {
 	case node.Kind == yaml.SequenceNode && len(node.Content) == 0:
 		d.fail(node, "must name a program, as in "+commandExample)
-	case len(command) > 0 && command[0] == "":
+	case len(command) > 0 && command[0] == "" && len(d.result.Problems) == before:
 		d.fail(node, "must not begin with an empty text: it names the program")
 	}
 	return command
@@ -239,7 +240,7 @@ func (d *decoder) rlimits(node *yaml.Node) map[string]Rlimit {
 			continue
 		}
 		if !slices.Contains(rlimitNames, key.Value) {
-			message := "unknown limit; allowed are " + quoteAll(rlimitNames)
+			message := "unknown limit; allowed are " + quoteAll(rlimitNames, "or")
 			name := strings.TrimPrefix(strings.ToUpper(key.Value), "RLIMIT_")
 			if meant := suggest(strings.TrimPrefix(name, "LIMIT"), rlimitNames); meant != "" {
 				message = "unknown limit, did you mean \"" + meant + "\"?"
@@ -304,7 +305,7 @@ func (d *decoder) restartPolicy(node *yaml.Node, to *RestartPolicy) {
 
 // oneOf reports that node is none of the allowed words.
 func (d *decoder) oneOf(node *yaml.Node, allowed []string) {
-	what := quoteAll(allowed)
+	what := quoteAll(allowed, "or")
 	value := valueOf(node)
 	message := "must be " + what + ", not " + value
 	if node.Kind == yaml.ScalarNode {
