@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -93,7 +94,7 @@ func newWorld(seed uint64, services int, e engine) *world {
 	go func() {
 		defer func() {
 			if p := recover(); p != nil {
-				w.broken(CannotHappen, "the loop panics: %v", p)
+				w.broken(CannotHappen, "the loop panics: %v\n%s", p, debug.Stack())
 				w.ended <- nil
 			}
 		}()
