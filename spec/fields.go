@@ -65,6 +65,8 @@ var specFields = object[Spec]{
 		{"containers", "a Service is one program; write its command, args and env directly under spec"},
 		{"template", "write command, args and env directly under spec"},
 		{"initContainers", "did you mean \"init\"? It is not supported by this version"},
+		{"name", "it belongs under metadata"},
+		{"labels", "they belong under metadata"},
 		{"selector", "there is nothing to select; remove it"},
 		{"image", "there are no images here; name the program in command"},
 		{"ports", "a program opens its ports by itself; remove it"},

@@ -52,7 +52,7 @@ func (d *decoder) parseYAML(data []byte) {
 		return
 	}
 	line := 0
-	for len(data) > 0 {
+	for len(data) > 0 && !d.full() {
 		piece := data[:endOfDocument(data)]
 		data = data[len(piece):]
 		d.base = line
@@ -108,6 +108,9 @@ func (d *decoder) parsePiece(data []byte) {
 		if len(root.Content) == 1 && !isNull(root.Content[0]) {
 			d.doc++
 			d.document(root.Content[0])
+		}
+		if d.full() {
+			return
 		}
 	}
 }

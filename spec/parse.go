@@ -19,7 +19,8 @@ type File struct {
 }
 
 const (
-	// maxProblems bounds what a file that is no manifest at all can report.
+	// maxProblems bounds what a file that is no manifest at all can report;
+	// the rest of it is not read.
 	maxProblems = 50
 	// maxValueShown bounds the value in a message; a line should hold both.
 	maxValueShown = 40
