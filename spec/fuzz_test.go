@@ -3,6 +3,7 @@ package spec_test
 import (
 	"encoding/json"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -37,7 +38,7 @@ func FuzzParse(f *testing.F) {
 }
 
 // requireRoundTrip writes a service as JSON and reads it by both ways.
-func requireRoundTrip(t *testing.T, s *spec.Service) {
+func requireRoundTrip(t requirer, s *spec.Service) {
 	t.Helper()
 	data, err := json.Marshal(s)
 	if err != nil {
@@ -45,6 +46,9 @@ func requireRoundTrip(t *testing.T, s *spec.Service) {
 	}
 	equal := []cmp.Option{cmpopts.IgnoreFields(spec.Service{}, "Source")}
 	for _, name := range []string{"/d/again.json", "/d/again.yaml"} {
+		if strings.ContainsFunc(string(data), isEscapedByYAML) && name == "/d/again.yaml" {
+			continue // JSON holds them as they are, YAML only escaped
+		}
 		file := spec.Parse(name, data)
 		if len(file.Services) != 1 || len(file.Problems) > 0 {
 			t.Fatalf("%s is not read as %s: %v", data, name, file.Problems)
@@ -60,4 +64,17 @@ func requireRoundTrip(t *testing.T, s *spec.Service) {
 	if diff := cmp.Diff(s, &decoded, append(equal, cmpopts.EquateEmpty())...); diff != "" {
 		t.Errorf("%s decoded differs (-was +is):\n%s", data, diff)
 	}
+}
+
+// isEscapedByYAML tells what is no c-printable of YAML 1.2, 5.1.
+func isEscapedByYAML(r rune) bool {
+	return r >= 0x7f && r <= 0x9f && r != 0x85 || r == 0xfffe || r == 0xffff || r == 0xfeff
+}
+
+// requirer is what a test and a property test have in common.
+type requirer interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+	Fatal(args ...any)
 }

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"bytes"
 	"cmp"
 	"path/filepath"
 	"slices"
@@ -42,6 +43,7 @@ func Parse(file string, data []byte) File {
 		d.failAt(0, 0, iniMessage)
 		return d.result
 	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if line, column, what := findJunk(data); what != "" {
 		d.failAt(line, column, what)
 		return d.result
