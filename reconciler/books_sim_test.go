@@ -38,6 +38,8 @@ type books struct {
 	// changing says that something was told to the loop and may or may not
 	// have arrived: what depends on it is not judged.
 	changing bool
+	// suspects are the signals that were sent meanwhile, to be judged after it.
+	suspects []hosttest.Record
 	// shutdown and immediate say what the loop surely knows.
 	shutdown, immediate bool
 	broken              func(promise, story string, args ...any)
@@ -227,19 +229,35 @@ func later(a, b time.Time) time.Time {
 }
 
 func (b *books) judgeSignal(a *account, k *book, r hosttest.Record) {
-	if b.changing || b.shutdown || !r.MainLives || r.Scope != reconciler.ScopeMain {
+	if b.shutdown || !r.MainLives || r.Scope != reconciler.ScopeMain {
+		return
+	}
+	if b.changing {
+		b.suspects = append(b.suspects, r)
 		return
 	}
 	if a.want == nil || r.Replica.Ordinal >= a.want.Spec.Replicas || a.held(r.At) {
 		return
 	}
 	asked := a.restartAsked[r.Replica.Ordinal].After(k.startedAt) || a.restartAsked[r.Replica.Ordinal].Equal(k.startedAt)
-	if !asked && sameProcess(k.service, a.want) {
+	if !asked && sameProcess(r.Service, a.want) {
 		b.broken(ExactlyWhatChanged, "%v was told to stop without a reason", r.Replica)
 	}
 	if isBad(a.want) {
 		b.broken(ReplacementIsChecked, "%v was told to stop for a successor that cannot start", r.Replica)
 	}
+}
+
+// changed ends a change. When it was one change and not many, what was done in
+// its course is judged by what came out of it.
+func (b *books) changed(one bool) {
+	b.changing = false
+	for _, r := range b.suspects {
+		if one {
+			b.judgeSignal(b.account(r.Replica.Service), b.book(r.Replica), r)
+		}
+	}
+	b.suspects = nil
 }
 
 func (b *books) judgeKill(k *book, r hosttest.Record) {

@@ -84,10 +84,10 @@ func newStorm(seed uint64, services int, e engine) *storm {
 		Fail: func(v hosttest.Violation) { w.broken(v.Promise, "%s", v.Story) },
 	})
 	found := w.plant()
-	w.watched = &watched{engine: e, broken: w.broken, reports: true}
+	w.watched = &watched{engine: w.untilCaught(e), broken: w.broken, reports: true}
 	w.loop = reconciler.NewLoop(reconciler.Config{
 		Host: w.machine, Sets: w.sets, Log: logr.Discard(), Found: found, Verify: true,
-		Observe: e.observe, Decide: w.watched.decision,
+		Observe: w.watched.engine.observe, Decide: w.watched.decision,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	w.end = cancel
@@ -101,6 +101,25 @@ func newStorm(seed uint64, services int, e engine) *storm {
 		w.ended <- w.loop.Run(ctx)
 	}()
 	return w
+}
+
+// untilCaught is an engine that turns good once a promise was broken, so that a
+// world with a planted bug comes to its end.
+func (w *storm) untilCaught(e engine) engine {
+	return engine{
+		observe: func(i reconciler.Instance, ev reconciler.Event) reconciler.Instance {
+			if w.caught.Load() {
+				return genuine.observe(i, ev)
+			}
+			return e.observe(i, ev)
+		},
+		decide: func(want *spec.Service, f *reconciler.Facts, now time.Time, into []reconciler.Action) ([]reconciler.Action, time.Time) {
+			if w.caught.Load() {
+				return genuine.decide(want, f, now, into)
+			}
+			return e.decide(want, f, now, into)
+		},
+	}
 }
 
 // plant leaves processes in some groups, of which the loop is told or not.
@@ -146,6 +165,7 @@ func (w *storm) brokenLocked(promise, story string, args ...any) {
 // has come to rest.
 func (w *storm) change(names []string, tell func(), after func(now time.Time)) {
 	w.mu.Lock()
+	one := !w.books.changing
 	w.books.changing = true
 	w.mu.Unlock()
 	tell()
@@ -156,19 +176,14 @@ func (w *storm) change(names []string, tell func(), after func(now time.Time)) {
 		w.books.account(name).touched = now
 	}
 	after(now)
-	w.books.changing = false
+	w.books.changed(one)
 	w.mu.Unlock()
 }
 
 // declare makes the loop want what wants says; nil removes a service.
 func (w *storm) declare(wants map[string]*spec.Service) {
 	names := slices.Sorted(maps.Keys(wants))
-	set := &spec.Set{Services: map[string]*spec.Service{}}
-	for name, a := range w.books.services {
-		if a.want != nil {
-			set.Services[name] = a.want
-		}
-	}
+	set := &spec.Set{Services: w.wanted()}
 	for name, want := range wants {
 		if delete(set.Services, name); want != nil {
 			set.Services[name] = want
@@ -179,6 +194,19 @@ func (w *storm) declare(wants map[string]*spec.Service) {
 			w.books.declared(name, wants[name])
 		}
 	})
+}
+
+// wanted is what is declared now; the map is the caller's own.
+func (w *storm) wanted() map[string]*spec.Service {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := map[string]*spec.Service{}
+	for name, a := range w.books.services {
+		if a.want != nil {
+			all[name] = a.want
+		}
+	}
+	return all
 }
 
 func (w *storm) send(set *spec.Set) {
@@ -311,12 +339,8 @@ func (w *storm) burst() {
 		w.reroll(s)
 		s.Spec.Replicas = int32(w.rng.IntN(4))
 		final[name] = s
-		set := &spec.Set{Services: maps.Clone(final)}
-		for other, a := range w.books.services {
-			if set.Services[other] == nil && a.want != nil {
-				set.Services[other] = a.want
-			}
-		}
+		set := &spec.Set{Services: w.wanted()}
+		maps.Copy(set.Services, final)
 		w.send(set)
 	}
 	w.declare(final)
