@@ -57,6 +57,7 @@ type account struct {
 // book is a replica as the machine saw it.
 type book struct {
 	service   *spec.Service // of the last run
+	takenAt   time.Time     // the start was accepted
 	startedAt time.Time
 	askedAt   time.Time // the first stop signal of the run, or kill of the main process
 	killed    bool
@@ -99,6 +100,11 @@ func (a *account) touchedSince(then, now time.Time) bool {
 	return !a.touched.Before(then) || !a.heldUntil.IsZero() && a.heldUntil.After(then) && !a.heldUntil.After(now)
 }
 
+func (a *account) restartAskedSince(then time.Time, ordinal int32) bool {
+	asked := a.restartAsked[ordinal]
+	return !asked.IsZero() && !asked.Before(then)
+}
+
 func sameProcess(a, b *spec.Service) bool {
 	return slices.Equal(a.Spec.Command, b.Spec.Command) && slices.Equal(a.Spec.Args, b.Spec.Args)
 }
@@ -113,7 +119,7 @@ func (b *books) see(r hosttest.Record) {
 			k.streak, k.ends = 0, nil
 		}
 		*k = book{
-			service: r.Service, streak: k.streak, ends: k.ends,
+			service: r.Service, takenAt: r.At, streak: k.streak, ends: k.ends,
 			grace: r.Service.Spec.TerminationGracePeriodSeconds,
 		}
 	case hosttest.Started:
@@ -170,7 +176,7 @@ func (b *books) judgeStart(a *account, k *book, r hosttest.Record) {
 	case r.Service != a.want:
 		b.broken(StartsWhatIsWanted, "start of %v from an older manifest", r.Replica)
 	case k.endedAt.IsZero() || !k.askedAt.IsZero() || !sameProcess(k.service, a.want),
-		a.touchedSince(k.endedAt, r.At), a.restartAsked[r.Replica.Ordinal].After(k.startedAt):
+		a.touchedSince(k.endedAt, r.At), a.restartAskedSince(k.takenAt, r.Replica.Ordinal):
 		// There is more reason for it than the end of the last run.
 	default:
 		b.judgeRestart(a, k, r)
@@ -239,7 +245,7 @@ func (b *books) judgeSignal(a *account, k *book, r hosttest.Record) {
 	if a.want == nil || r.Replica.Ordinal >= a.want.Spec.Replicas || a.held(r.At) {
 		return
 	}
-	asked := a.restartAsked[r.Replica.Ordinal].After(k.startedAt) || a.restartAsked[r.Replica.Ordinal].Equal(k.startedAt)
+	asked := a.restartAskedSince(k.takenAt, r.Replica.Ordinal)
 	if !asked && sameProcess(r.Service, a.want) {
 		b.broken(ExactlyWhatChanged, "%v was told to stop without a reason", r.Replica)
 	}
