@@ -27,6 +27,7 @@ const (
 	FailureForbidden        FailureReason = "Forbidden"
 	FailureNotFound         FailureReason = "NotFound"
 	FailureMethodNotAllowed FailureReason = "MethodNotAllowed"
+	FailureConflict         FailureReason = "Conflict"
 	FailureTooLarge         FailureReason = "RequestEntityTooLarge"
 	FailureInternal         FailureReason = "InternalError"
 	FailureUnavailable      FailureReason = "ServiceUnavailable"
@@ -57,6 +58,8 @@ func (r FailureReason) code() int {
 		return 404
 	case FailureMethodNotAllowed:
 		return 405
+	case FailureConflict:
+		return 409
 	case FailureTooLarge:
 		return 413
 	case FailureUnavailable:

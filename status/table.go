@@ -49,30 +49,27 @@ func WriteNames(w io.Writer, services []Service) error {
 // NamePrefix is what `-o name` puts before a service's name.
 const NamePrefix = "service.svc.d/"
 
-// Shown is the one word that sums up a service: its phase, or the reason where
-// that tells more, as kubectl's column STATUS does. A service that runs and has
-// a reason shows both, as nodes do ("Ready,SchedulingDisabled").
+// Shown is what sums up a service in a column: its phase, and the reason where
+// that tells more, as nodes have it ("Ready,SchedulingDisabled"). For what is
+// pending the reason is enough, as for a pod's "ContainerCreating".
 func (s *Service) Shown() string {
-	if len(s.Status.ReplicaStatuses) == 0 && s.Status.Phase == "" {
+	phase, reason := s.Status.Phase, s.Status.Reason
+	switch {
+	case phase == "":
 		return "Unknown"
+	case reason == "" || implied[reason] || reason == string(phase):
+		return string(phase)
+	case phase == PhasePending:
+		return reason
+	default:
+		return string(phase) + "," + reason
 	}
-	return shown(s.Status.Phase, s.Status.Reason)
 }
 
-func shown(phase Phase, reason string) string {
-	if reason == "" || reason == string(phase) {
-		return string(phase)
-	}
-	switch phase {
-	case PhasePending, PhaseFailed:
-		return reason
-	case PhaseRunning, PhaseTerminating:
-		return string(phase) + "," + reason
-	case PhaseCompleted, PhaseHeld, PhaseCrashLoopBackOff:
-		return string(phase)
-	default:
-		return string(phase)
-	}
+// implied are the reasons that tell nothing that the phase does not.
+var implied = map[string]bool{
+	"Exited": true, "Stopped": true, "Removed": true, "ScaledDown": true, "Edited": true,
+	"RestartRequested": true, "ShuttingDown": true,
 }
 
 func (s *Service) ready() string {

@@ -164,10 +164,15 @@ func (s *Server) survive(w http.ResponseWriter) {
 // failureOf is the failure that an error is sent as.
 func failureOf(err error) *status.Failure {
 	var failure *status.Failure
+	var refusal *reconciler.Refusal
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &failure):
 		return failure
+	case errors.As(err, &refusal):
+		return status.NewFailure(reasonOf(refusal), refusal.Message)
+	case errors.Is(err, reconciler.ErrStopped):
+		return status.NewFailure(status.FailureUnavailable, err.Error())
 	case errors.As(err, &tooLarge):
 		return status.NewFailure(status.FailureTooLarge, fmt.Sprintf("the request's body is larger than %d bytes", tooLarge.Limit))
 	case errors.Is(err, context.DeadlineExceeded):
@@ -176,6 +181,17 @@ func failureOf(err error) *status.Failure {
 		return status.NewFailure(status.FailureUnavailable, "the daemon is ending")
 	default:
 		return status.NewFailure(status.FailureInternal, err.Error())
+	}
+}
+
+func reasonOf(r *reconciler.Refusal) status.FailureReason {
+	switch r.Reason {
+	case reconciler.RefusedNotFound:
+		return status.FailureNotFound
+	case reconciler.RefusedConflict:
+		return status.FailureConflict
+	default:
+		return status.FailureInternal
 	}
 }
 

@@ -60,25 +60,23 @@ func notFound(kind, name string) *status.Failure {
 }
 
 func (s *Server) restart(r *http.Request) (any, error) {
-	return s.do(r, func(o Options, service *status.Service, command *reconciler.Command) error {
+	return s.do(r, func(o Options, command *reconciler.Command) error {
 		command.Kind = reconciler.EventRestart
 		if !o.Until.IsZero() || o.For != "" {
 			return badRequest("a restart takes neither \"for\" nor \"until\"")
 		}
-		if o.Ordinal == nil {
-			return nil
-		}
-		command.Ordinal = *o.Ordinal
-		known := func(r status.Replica) bool { return r.Ordinal == *o.Ordinal }
-		if !slices.ContainsFunc(service.Status.ReplicaStatuses, known) {
-			return notFound("replicas", fmt.Sprintf("%s-%d", service.Metadata.Name, *o.Ordinal))
+		if o.Ordinal != nil {
+			if *o.Ordinal < 0 {
+				return badRequest("\"ordinal\" counts from 0")
+			}
+			command.Ordinal = *o.Ordinal
 		}
 		return nil
 	})
 }
 
 func (s *Server) stop(r *http.Request) (any, error) {
-	return s.do(r, func(o Options, _ *status.Service, command *reconciler.Command) error {
+	return s.do(r, func(o Options, command *reconciler.Command) error {
 		command.Kind = reconciler.EventStop
 		if o.Ordinal != nil {
 			return badRequest("a stop is of the whole service: it takes no \"ordinal\"")
@@ -90,7 +88,7 @@ func (s *Server) stop(r *http.Request) (any, error) {
 }
 
 func (s *Server) start(r *http.Request) (any, error) {
-	return s.do(r, func(o Options, _ *status.Service, command *reconciler.Command) error {
+	return s.do(r, func(o Options, command *reconciler.Command) error {
 		command.Kind = reconciler.EventStart
 		if o != (Options{}) {
 			return badRequest("a start takes no options")
@@ -100,7 +98,7 @@ func (s *Server) start(r *http.Request) (any, error) {
 }
 
 // do carries out what the path and the body ask for. fill completes the command.
-func (s *Server) do(r *http.Request, fill func(Options, *status.Service, *reconciler.Command) error) (any, error) {
+func (s *Server) do(r *http.Request, fill func(Options, *reconciler.Command) error) (any, error) {
 	options, err := readOptions(r.Body)
 	if err != nil {
 		return nil, err
@@ -114,7 +112,7 @@ func (s *Server) do(r *http.Request, fill func(Options, *status.Service, *reconc
 		Ordinal: -1,
 		By:      peerFrom(r.Context()).String(),
 	}
-	if err := fill(options, service, &command); err != nil {
+	if err := fill(options, &command); err != nil {
 		return nil, err
 	}
 	if err := s.config.Engine.Do(r.Context(), command); err != nil {
