@@ -13,10 +13,11 @@ type decoder struct {
 	file   string
 	result File
 
-	doc     int    // the document's number, from 1
-	base    int    // lines before the piece that is read
-	service string // the document's metadata.name, when it has one
-	failed  bool   // the document has a problem
+	doc     int            // the document's number, from 1
+	base    int            // lines before the piece that is read
+	service string         // the document's metadata.name, when it has one
+	failed  bool           // the document has a problem
+	lines   map[string]int // of the services by name, once there are two
 	path    []step
 }
 
@@ -91,6 +92,9 @@ func (d *decoder) failAt(line, column int, message string) {
 	d.service = ""
 	d.add(Problem{Source: Source{Line: line}, Column: column, Message: message})
 }
+
+// full tells whether what else is wrong is not reported any more.
+func (d *decoder) full() bool { return len(d.result.Problems) > maxProblems }
 
 func (d *decoder) add(p Problem) {
 	d.failed = true

@@ -102,8 +102,10 @@ func (d *differ) slices(path string, a, b reflect.Value) {
 func (d *differ) maps(path string, a, b reflect.Value) {
 	var names []string
 	for _, m := range []reflect.Value{a, b} {
-		for i := 0; m.IsValid() && i < m.Len(); i++ {
-			names = append(names, m.MapKeys()[i].String())
+		if m.IsValid() {
+			for _, key := range m.MapKeys() {
+				names = append(names, key.String())
+			}
 		}
 	}
 	slices.Sort(names)

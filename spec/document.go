@@ -83,19 +83,32 @@ func (d *decoder) readService(root *yaml.Node) {
 	if d.failed {
 		return
 	}
-	for _, other := range d.result.Services {
-		if other.Metadata.Name == s.Metadata.Name {
-			d.enter("metadata")
-			d.enter("name")
-			d.fail(member(member(root, "metadata"), "name"), "is declared twice in this file, first in line "+strconv.Itoa(other.Source.Line))
-			d.leave()
-			d.leave()
-			return
-		}
+	if first := d.declaredBefore(s.Metadata.Name); first > 0 {
+		d.enter("metadata")
+		d.enter("name")
+		d.fail(member(member(root, "metadata"), "name"), "is declared twice in this file, first in line "+strconv.Itoa(first))
+		d.path = d.path[:0]
+		return
 	}
 	s.APIVersion, s.Kind = APIVersion, KindService
 	s.Source = Source{File: d.file, Document: d.doc, Line: root.Line + d.base}
 	d.result.Services = append(d.result.Services, s)
+	if d.lines != nil {
+		d.lines[s.Metadata.Name] = s.Source.Line
+	}
+}
+
+// declaredBefore returns the line of the service of that name, or 0. Most
+// files declare one service and need no map.
+func (d *decoder) declaredBefore(name string) int {
+	if len(d.result.Services) == 0 {
+		return 0
+	}
+	if d.lines == nil {
+		first := d.result.Services[0]
+		d.lines = map[string]int{first.Metadata.Name: first.Source.Line}
+	}
+	return d.lines[name]
 }
 
 func (d *decoder) ignore(root *yaml.Node, apiVersion, kind, hint string) {

@@ -15,6 +15,9 @@ import (
 
 // findJunk looks for what no text holds and says where and what it is.
 func findJunk(data []byte) (line, column int, what string) {
+	if bytes.HasPrefix(data, []byte{0xff, 0xfe}) || bytes.HasPrefix(data, []byte{0xfe, 0xff}) {
+		return 1, 1, "is UTF-16; save it as UTF-8"
+	}
 	ascii := true
 	for i, c := range data {
 		if c < ' ' && c != '\n' && c != '\t' && c != '\r' || c == 0x7f {
@@ -34,7 +37,7 @@ func findJunk(data []byte) (line, column int, what string) {
 		}
 		i += size
 	}
-	return line, column, "is not UTF-8; save it in that encoding"
+	return line, column, "is not UTF-8; save it as UTF-8"
 }
 
 // position returns line and column of an offset, both from 1.
@@ -52,7 +55,7 @@ func (d *decoder) parseYAML(data []byte) {
 		return
 	}
 	line := 0
-	for len(data) > 0 {
+	for len(data) > 0 && !d.full() {
 		piece := data[:endOfDocument(data)]
 		data = data[len(piece):]
 		d.base = line
@@ -108,6 +111,9 @@ func (d *decoder) parsePiece(data []byte) {
 		if len(root.Content) == 1 && !isNull(root.Content[0]) {
 			d.doc++
 			d.document(root.Content[0])
+		}
+		if d.full() {
+			return
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -19,7 +20,7 @@ func (d *decoder) parseJSON(data []byte) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return
 	}
-	r := &jsonReader{data: data, tokens: json.NewDecoder(bytes.NewReader(data)), line: 1}
+	r := &jsonReader{data: data, tokens: json.NewDecoder(bytes.NewReader(data)), line: 1, column: 1}
 	r.tokens.UseNumber()
 	root, err := r.value(0)
 	if err == nil {
@@ -64,7 +65,6 @@ type jsonReader struct {
 	tokens       *json.Decoder
 	line, column int // of the token at offset
 	offset       int
-	lineStart    int
 }
 
 // locate moves to the start of the next token.
@@ -73,14 +73,14 @@ func (r *jsonReader) locate() {
 	for next < len(r.data) && strings.IndexByte(" \t\r\n,:", r.data[next]) >= 0 {
 		next++
 	}
-	for i := r.offset; i < next; i++ {
-		if r.data[i] == '\n' {
-			r.line++
-			r.lineStart = i + 1
-		}
+	passed := r.data[r.offset:next]
+	if newline := bytes.LastIndexByte(passed, '\n'); newline >= 0 {
+		r.line += bytes.Count(passed, []byte{'\n'})
+		r.column = 1
+		passed = passed[newline+1:]
 	}
+	r.column += utf8.RuneCount(passed)
 	r.offset = next
-	r.column = len([]rune(string(r.data[r.lineStart:next]))) + 1
 }
 
 func (r *jsonReader) value(depth int) (*yaml.Node, error) {

@@ -39,7 +39,7 @@ func readObject[T any](d *decoder, node *yaml.Node, o *object[T], to *T) {
 	// Bits by index; no object has 64 fields. A field that was misspelt is not
 	// reported as missing too.
 	var given, set, meant uint64
-	for i := 0; i+1 < len(node.Content); i += 2 {
+	for i := 0; i+1 < len(node.Content) && !d.full(); i += 2 {
 		key, value := resolve(node.Content[i]), resolve(node.Content[i+1])
 		if !d.keyIsText(key) {
 			meant = ^uint64(0) // nobody knows what it was to bring

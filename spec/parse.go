@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"bytes"
 	"cmp"
 	"path/filepath"
 	"slices"
@@ -19,7 +20,8 @@ type File struct {
 }
 
 const (
-	// maxProblems bounds what a file that is no manifest at all can report.
+	// maxProblems bounds what a file that is no manifest at all can report;
+	// the rest of it is not read.
 	maxProblems = 50
 	// maxValueShown bounds the value in a message; a line should hold both.
 	maxValueShown = 40
@@ -41,6 +43,7 @@ func Parse(file string, data []byte) File {
 		d.failAt(0, 0, iniMessage)
 		return d.result
 	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if line, column, what := findJunk(data); what != "" {
 		d.failAt(line, column, what)
 		return d.result

@@ -9,7 +9,7 @@ func suggest(word string, allowed []string) string {
 		return ""
 	}
 	// A third of the word may be wrong, but not all of a short one.
-	best, limit := "", min(len(word)/3, 3)+1
+	best, limit := "", min((len(word)+1)/3, 3)+1
 	for _, candidate := range allowed {
 		if len(candidate)-len(word) >= limit || len(word)-len(candidate) >= limit {
 			continue

@@ -358,7 +358,7 @@ func (d *decoder) signal(node *yaml.Node, to *Signal) {
 		}
 	}
 	message := "must be a signal such as \"SIGTERM\" or \"SIGRTMIN+3\", not " + valueOf(node)
-	if node.Kind == yaml.ScalarNode {
+	if isText(node) {
 		word := strings.ToUpper(node.Value)
 		if !strings.HasPrefix(word, "SIG") {
 			word = "SIG" + word

@@ -1,2 +1,28 @@
-// Package host is the Linux machine: it spawns, waits for, signals and groups processes. It is the only place with process system calls.
+// Package host is the Linux machine: it spawns, waits for, signals and groups
+// processes. It is the only place with process system calls.
+//
+// Each replica has a cgroup of its own, into which its main process is cloned:
+// whatever the service forks stays in it, and what lives in it is known and
+// killed without looking at a process number twice. One epoll set holds a pidfd
+// for each main process; one goroutine waits on it and reaps, by exact pidfd.
+// Whatever may take long is done by a few workers.
+//
+// # The exec stage
+//
+// Go's fork keeps a P of the scheduler until the child has called execve, so a
+// child that hangs before that (a chdir or an execve on a dead file server)
+// stalls the garbage collector and with it the daemon. What lies on a remote
+// file system is therefore started through the exec stage: our own executable,
+// which is local, and which changes the directory and executes the program
+// itself. The same stage sets what clone cannot: umask and resource limits. It
+// also explains failures: a start that failed is tried once more through the
+// stage, which knows which step failed and reports it. Plain services do not
+// pay for it.
+//
+// # What Open changes in the process
+//
+// The file mode creation mask becomes 0022, the default of a service, so that
+// plain services need no stage: create files with an explicit mode. Signals
+// that were ignored (nohup) are caught and dropped instead, because a child
+// would inherit that they are ignored.
 package host

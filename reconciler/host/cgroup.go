@@ -1,0 +1,341 @@
+package host
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/sys/unix"
+
+	"svc.d/reconciler"
+)
+
+// probeName cannot be a replica's: names of services are DNS labels.
+const probeName = "_probe"
+
+// cgroupTree is our part of the cgroup v2 tree: one flat directory for each
+// replica. A directory is reused by all runs of its replica, because making one
+// costs a quarter of a start.
+type cgroupTree struct {
+	root   string // absolute path of our own group
+	rootFD int
+}
+
+// openCgroupTree makes or finds our group below the one that we run in.
+func openCgroupTree(stateDir string) (*cgroupTree, error) {
+	abs, err := filepath.Abs(stateDir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the state directory: %w", err)
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the mounts: %w", err)
+	}
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return nil, fmt.Errorf("cannot read our own cgroup: %w", err)
+	}
+	parent, err := ownCgroup(string(mounts), string(own))
+	if err != nil {
+		return nil, err
+	}
+	sum := fnv.New64a()
+	_, _ = sum.Write([]byte(abs))
+	root := filepath.Join(parent, fmt.Sprintf("reconciler-%016x", sum.Sum64()))
+	if err := os.Mkdir(root, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("cannot make our cgroup: %w", err)
+	}
+	fd, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open our cgroup %s: %w", root, err)
+	}
+	return &cgroupTree{root: root, rootFD: fd}, nil
+}
+
+// ownCgroup is the path of the cgroup v2 group that we run in, from the
+// contents of /proc/self/mountinfo and /proc/self/cgroup.
+func ownCgroup(mountinfo, cgroup string) (string, error) {
+	group := ""
+	for line := range strings.Lines(cgroup) {
+		if path, ok := strings.CutPrefix(line, "0::"); ok {
+			group = strings.TrimSuffix(path, "\n")
+		}
+	}
+	if group == "" {
+		return "", errors.New("the kernel has no cgroup v2 (no line 0:: in /proc/self/cgroup)")
+	}
+	if group == "/.." || strings.HasPrefix(group, "/../") {
+		return "", fmt.Errorf("we run outside of our cgroup namespace (%s)", group)
+	}
+	mounted := false
+	for _, m := range parseMounts(mountinfo) {
+		if m.fsType != "cgroup2" {
+			continue
+		}
+		mounted = true
+		if inside, ok := below(m.root, group); ok {
+			return filepath.Join(m.point, inside), nil
+		}
+	}
+	if mounted {
+		return "", fmt.Errorf("our own cgroup %s is not in any mounted cgroup v2 tree", group)
+	}
+	return "", errors.New("no cgroup v2 tree is mounted")
+}
+
+// below is the rest of path below dir, and whether it is below it at all.
+func below(dir, path string) (string, bool) {
+	if dir == "/" {
+		return path, true
+	}
+	rest, ok := strings.CutPrefix(path, dir)
+	return rest, ok && (rest == "" || rest[0] == '/')
+}
+
+// open makes the group name, if it is missing, and opens it.
+func (t *cgroupTree) open(name string) (int, error) {
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
+	fd, err := unix.Openat(t.rootFD, name, flags, 0)
+	if err != unix.ENOENT {
+		return fd, err
+	}
+	if err := unix.Mkdirat(t.rootFD, name, 0o755); err != nil && err != unix.EEXIST {
+		return -1, err
+	}
+	return unix.Openat(t.rootFD, name, flags, 0)
+}
+
+func (t *cgroupTree) prepare(id reconciler.ReplicaID) (int, bool, error) {
+	name := id.String()
+	fd, err := t.open(name)
+	if err != nil {
+		return -1, false, err
+	}
+	if populated, err := t.populated(name); err != nil || populated {
+		if pids, alive := t.members(name, 0); err != nil || len(pids) > 0 || alive {
+			_ = unix.Close(fd)
+			return -1, err == nil, err
+		}
+	}
+	return fd, false, nil
+}
+
+// populated reads whether any process is in the group or below it.
+func (t *cgroupTree) populated(name string) (bool, error) {
+	var buf [256]byte
+	data, err := t.read(name+"/cgroup.events", buf[:])
+	return bytes.Contains(data, []byte("populated 1")), err
+}
+
+// read reads a short file below our group into buf.
+func (t *cgroupTree) read(path string, buf []byte) ([]byte, error) {
+	fd, err := unix.Openat(t.rootFD, path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	n, err := unix.Read(fd, buf)
+	_ = unix.Close(fd)
+	return buf[:max(n, 0)], err
+}
+
+// survivors implements grouping. Some kernels (6.19) take a process out of its
+// group only after it has ended, so a populated group whose members have all
+// ended is looked at again for a moment.
+func (t *cgroupTree) survivors(g *group) ([]int32, bool) {
+	name := g.id.String()
+	dead := g.pid
+	for try := 0; ; try++ {
+		if populated, err := t.populated(name); err == nil && !populated || err == unix.ENOENT || err == unix.ENODEV {
+			return nil, false
+		}
+		if pids, alive := t.members(name, dead); len(pids) > 0 || alive {
+			return pids, true
+		}
+		if try == 20 {
+			return nil, false
+		}
+		time.Sleep(time.Duration(try) * 50 * time.Microsecond)
+	}
+}
+
+// members lists the processes of the group and of those below it, without
+// dead. unseen is true when there are processes of another pid namespace.
+func (t *cgroupTree) members(name string, dead int32) (pids []int32, unseen bool) {
+	t.walk(name, func(path string) {
+		data, err := os.ReadFile(path + "/cgroup.procs")
+		if err != nil {
+			return
+		}
+		for line := range bytes.Lines(data) {
+			pid, err := strconv.ParseInt(string(bytes.TrimSpace(line)), 10, 32)
+			switch {
+			case err != nil || int32(pid) == dead && dead != 0:
+			case pid == 0:
+				unseen = true
+			default:
+				pids = append(pids, int32(pid))
+			}
+		}
+	})
+	return pids, unseen
+}
+
+// walk calls visit with the paths of the group and of all below it, parents
+// first.
+func (t *cgroupTree) walk(name string, visit func(path string)) {
+	dirs := []string{filepath.Join(t.root, name)}
+	for len(dirs) > 0 {
+		dir := dirs[0]
+		dirs = dirs[1:]
+		visit(dir)
+		var st unix.Stat_t
+		if unix.Lstat(dir, &st) != nil || st.Nlink <= 2 {
+			continue // no directories in it
+		}
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if e.IsDir() {
+				dirs = append(dirs, filepath.Join(dir, e.Name()))
+			}
+		}
+	}
+}
+
+func (t *cgroupTree) openEvents(id reconciler.ReplicaID) int {
+	fd, err := unix.Openat(t.rootFD, id.String()+"/cgroup.events", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1
+	}
+	return fd
+}
+
+func (t *cgroupTree) reapAfter() bool { return false }
+
+func (t *cgroupTree) signal(g *group, sig syscall.Signal) error {
+	name := g.id.String()
+	pids, _ := t.members(name, 0)
+	_, err := signalAll(pids, sig, func() map[int32]bool {
+		now, _ := t.members(name, 0)
+		set := make(map[int32]bool, len(now))
+		for _, pid := range now {
+			set[pid] = true
+		}
+		return set
+	})
+	if err != nil {
+		return fmt.Errorf("cannot signal all of %s: %w", name, err)
+	}
+	return nil
+}
+
+func (t *cgroupTree) kill(g *group) error {
+	fd, err := unix.Openat(t.rootFD, g.id.String()+"/cgroup.kill", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		_, err = unix.Write(fd, []byte("1"))
+		_ = unix.Close(fd)
+	}
+	if err == nil || err == unix.ENOENT || err == unix.ENODEV {
+		return nil
+	}
+	return fmt.Errorf("cannot kill the cgroup of %s: %w", g.id, err)
+}
+
+func (t *cgroupTree) forget(id reconciler.ReplicaID) error { return t.remove(id.String()) }
+
+// remove removes the group and what services made below it. After a kill the
+// kernel refuses (EBUSY) for some milliseconds.
+func (t *cgroupTree) remove(name string) error {
+	const patience = 2 * time.Second
+	var waited time.Duration
+	for delay := time.Millisecond; ; delay = min(2*delay, 100*time.Millisecond) {
+		var dirs []string
+		t.walk(name, func(path string) { dirs = append(dirs, path) })
+		var err error
+		for i := len(dirs) - 1; i >= 0; i-- {
+			if e := unix.Rmdir(dirs[i]); e != nil && e != unix.ENOENT {
+				err = fmt.Errorf("cannot remove the cgroup %s: %w", dirs[i], e)
+			}
+		}
+		if err == nil || !errors.Is(err, unix.EBUSY) || waited > patience {
+			return err
+		}
+		if populated, _ := t.populated(name); populated {
+			if pids, alive := t.members(name, 0); alive || len(pids) > 0 {
+				return err
+			}
+		}
+		time.Sleep(delay)
+		waited += delay
+	}
+}
+
+// leftOver lists the replicas in whose group something lives, and removes the
+// other groups.
+func (t *cgroupTree) leftOver(log logr.Logger) ([]reconciler.ReplicaID, error) {
+	entries, err := os.ReadDir(t.root)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list our cgroup: %w", err)
+	}
+	var ids []reconciler.ReplicaID
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		populated, err := t.populated(e.Name())
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the cgroup %s: %w", e.Name(), err)
+		}
+		id, known := parseReplicaID(e.Name())
+		switch {
+		case !populated:
+			if err := t.remove(e.Name()); err != nil {
+				log.Error(err, "Kept an empty cgroup")
+			}
+		case known:
+			ids = append(ids, id)
+		default:
+			log.Info("Left a cgroup alone that is not ours", "cgroup", filepath.Join(t.root, e.Name()))
+		}
+	}
+	return ids, nil
+}
+
+// parseReplicaID is the inverse of ReplicaID.String.
+func parseReplicaID(name string) (reconciler.ReplicaID, bool) {
+	i := strings.LastIndexByte(name, '-')
+	if i <= 0 {
+		return reconciler.ReplicaID{}, false
+	}
+	n, err := strconv.ParseInt(name[i+1:], 10, 32)
+	id := reconciler.ReplicaID{Service: name[:i], Ordinal: int32(n)}
+	return id, err == nil && n >= 0 && id.String() == name
+}
+
+func (t *cgroupTree) conditions() []Condition { return nil }
+
+// close removes our group if it is empty.
+func (t *cgroupTree) close() error {
+	entries, err := os.ReadDir(t.root)
+	if err == nil {
+		for _, e := range entries {
+			if e.IsDir() {
+				if populated, err := t.populated(e.Name()); err == nil && !populated {
+					_ = t.remove(e.Name())
+				}
+			}
+		}
+	}
+	_ = unix.Rmdir(t.root) // EBUSY: something lives, or somebody made a group
+	return unix.Close(t.rootFD)
+}

@@ -1,0 +1,193 @@
+package host
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"svc.d/reconciler"
+)
+
+// siginfo is siginfo_t as waitid(2) fills it.
+type siginfo struct {
+	Signo, Errno, Code int32
+	_                  [unsafe.Sizeof(uintptr(0))/4 - 1]int32 // the union is aligned as a pointer is
+	Pid                int32
+	UID                uint32
+	Status             int32
+	_                  [128]byte // room for what the kernel may write
+}
+
+// Values of si_code for SIGCHLD (sigaction(2)).
+const (
+	cldExited = 1
+	cldKilled = 2
+	cldDumped = 3
+)
+
+// waitExit calls waitid for the process of pidfd. ended is false when it lives.
+func waitExit(pidfd, options int) (exit reconciler.Exit, ended bool, err error) {
+	var info siginfo
+	for {
+		err = unix.Waitid(unix.P_PIDFD, pidfd, (*unix.Siginfo)(unsafe.Pointer(&info)), options, nil)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		return reconciler.Exit{Unknown: true}, err == unix.ECHILD, err
+	}
+	if info.Pid == 0 {
+		return reconciler.Exit{}, false, nil
+	}
+	switch info.Code {
+	case cldExited:
+		exit.Code = info.Status
+	case cldKilled:
+		exit.Signal = unix.Signal(info.Status)
+	case cldDumped:
+		exit.Signal, exit.CoreDumped = unix.Signal(info.Status), true
+	default:
+		exit.Unknown = true
+	}
+	return exit, true, nil
+}
+
+// mainEnded is called when the pidfd of the main process is readable: all its
+// threads have ended.
+func (h *Host) mainEnded(g *group) {
+	options := unix.WEXITED | unix.WNOHANG
+	keep := h.grouping.reapAfter()
+	if keep {
+		options |= unix.WNOWAIT
+	}
+	exit, ended, err := waitExit(g.pidfd, options)
+	if !ended {
+		if err != nil {
+			h.log.Error(err, "Cannot wait for a process", "service", g.id.Service, "replica", g.id.Ordinal, "pid", g.pid)
+		}
+		return
+	}
+	pids, alive := h.grouping.survivors(g)
+
+	h.mu.Lock()
+	h.watcher.remove(g.pidfd, g.pidfdToken)
+	if !keep || !alive {
+		h.reap(g)
+	}
+	e := reconciler.Event{Kind: reconciler.EventExited, Replica: g.id, Run: g.run, Exit: exit}
+	if alive {
+		g.phase = phaseEnded
+		e.Processes = describe(pids)
+	} else {
+		g.phase = phaseIdle
+	}
+	h.mu.Unlock()
+
+	h.send(e)
+	if alive {
+		h.watchSurvivors(g)
+	}
+}
+
+// reap takes the exit status of the main process and drops its pidfd. The
+// caller holds mu.
+func (h *Host) reap(g *group) {
+	if g.pidfd < 0 {
+		return
+	}
+	if h.grouping.reapAfter() {
+		_, _, _ = waitExit(g.pidfd, unix.WEXITED|unix.WNOHANG)
+	}
+	_ = unix.Close(g.pidfd)
+	g.pidfd, g.pid = -1, 0
+}
+
+// watchSurvivors waits for the group to become empty. The kernel tells when,
+// through cgroup.events, but some milliseconds late; so the end of one survivor
+// after the other is waited for too.
+func (h *Host) watchSurvivors(g *group) {
+	h.mu.Lock()
+	if g.eventsFD < 0 {
+		g.eventsFD = h.grouping.openEvents(g.id)
+		if g.eventsFD >= 0 {
+			g.eventsToken, _ = h.watcher.add(g.eventsFD, unix.EPOLLPRI, func() { h.survivorsChanged(g) })
+		}
+	}
+	h.mu.Unlock()
+	h.survivorsChanged(g)
+}
+
+// survivorsChanged looks at what is left and tells when it is nothing. Only the
+// watcher's goroutine, and Open before it runs, call it.
+func (h *Host) survivorsChanged(g *group) {
+	for {
+		if g.eventsFD >= 0 {
+			var buf [256]byte
+			_, _ = unix.Pread(g.eventsFD, buf[:], 0) // reading arms the next notification
+		}
+		pids, alive := h.grouping.survivors(g)
+		if !alive {
+			h.groupEmptied(g)
+			return
+		}
+		if h.watchOne(g, pids) {
+			return
+		}
+	}
+}
+
+// watchOne waits for the end of one of pids. It is false when they have all
+// ended since they were listed.
+func (h *Host) watchOne(g *group, pids []int32) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if g.survivorFD >= 0 {
+		if !readable(g.survivorFD) {
+			return true
+		}
+		h.dropSurvivor(g)
+	}
+	for _, pid := range pids {
+		fd, err := unix.PidfdOpen(int(pid), 0)
+		if err == unix.ESRCH {
+			continue
+		}
+		if err != nil {
+			return g.eventsFD >= 0 // cgroup.events will tell
+		}
+		g.survivorFD = fd
+		g.survivorToken, err = h.watcher.add(fd, unix.EPOLLIN, func() { h.survivorsChanged(g) })
+		return err == nil || g.eventsFD >= 0
+	}
+	return len(pids) == 0 && g.eventsFD >= 0
+}
+
+func readable(fd int) bool {
+	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, _ := unix.Poll(p, 0)
+	return n > 0
+}
+
+// dropSurvivor closes the pidfd of the survivor. The caller holds mu.
+func (h *Host) dropSurvivor(g *group) {
+	h.watcher.remove(g.survivorFD, g.survivorToken)
+	_ = unix.Close(g.survivorFD)
+	g.survivorFD = -1
+}
+
+func (h *Host) groupEmptied(g *group) {
+	h.mu.Lock()
+	if g.survivorFD >= 0 {
+		h.dropSurvivor(g)
+	}
+	if g.eventsFD >= 0 {
+		h.watcher.remove(g.eventsFD, g.eventsToken)
+		_ = unix.Close(g.eventsFD)
+		g.eventsFD = -1
+	}
+	h.reap(g)
+	g.phase = phaseIdle
+	h.mu.Unlock()
+	h.send(reconciler.Event{Kind: reconciler.EventEmptied, Replica: g.id, Run: g.run})
+}

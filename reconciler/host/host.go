@@ -1,0 +1,281 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/sys/unix"
+
+	"svc.d/reconciler"
+)
+
+// Options say how to open a Host.
+type Options struct {
+	// StateDir is the daemon's state directory. Only its absolute path is used:
+	// the name of our cgroup comes from it, so that a successor of a daemon
+	// that died finds what that left.
+	StateDir string
+	// LogDir is where output goes: <LogDir>/<service>/<ordinal>.log. It is made
+	// when it is missing.
+	LogDir string
+	// NoCgroups does without cgroups: sessions and process groups hold the
+	// processes together as well as they can.
+	NoCgroups bool
+	// Workers is how many starts may be under way at a time; 0 stands for 2.
+	Workers int
+	// Executable is the program that calls RunExecStage; empty is the running
+	// one.
+	Executable string
+	// RemotePaths are treated as lying on a remote file system, with all that
+	// is below them, although statfs(2) does not say so: a loop device whose
+	// image is on NFS, say.
+	RemotePaths []string
+	// Log gets what no event tells. The zero Logger discards.
+	Log logr.Logger
+}
+
+// Condition is something about the machine that people should know.
+type Condition struct{ Type, Reason, Message string }
+
+// ConditionDegraded: the machine cannot keep all promises.
+const ConditionDegraded = "Degraded"
+
+// Host is the Linux machine. It implements reconciler.Host.
+type Host struct {
+	log        logr.Logger
+	logDir     string
+	executable string
+	grouping   grouping
+	remote     *remotePaths
+	accounts   accounts
+	null       int
+	signals    *signalDefaults
+
+	work    chan reconciler.Work
+	events  chan reconciler.Event
+	done    chan struct{}
+	workers *workers
+	watcher *watcher
+
+	mu     sync.Mutex
+	groups map[reconciler.ReplicaID]*group
+	checks map[*stage]struct{}
+	found  []reconciler.ReplicaID
+}
+
+var _ reconciler.Host = (*Host)(nil)
+
+// Open takes the machine into service. It fails when cgroups are wanted and
+// cannot be used, with the reason. Nothing of an earlier daemon's is killed.
+// One process opens one Host at a time.
+func Open(o Options) (*Host, error) {
+	if IsExecStage() {
+		return nil, errors.New("cannot open the host: main did not call RunExecStage")
+	}
+	if o.Workers <= 0 {
+		o.Workers = 2
+	}
+	if o.Executable == "" {
+		o.Executable = "/proc/self/exe"
+	}
+	logDir, err := filepath.Abs(o.LogDir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the log directory: %w", err)
+	}
+	h := &Host{
+		log: o.Log, logDir: logDir, executable: o.Executable,
+		remote: newRemotePaths(o.RemotePaths),
+		work:   make(chan reconciler.Work), events: make(chan reconciler.Event), done: make(chan struct{}),
+		groups: map[reconciler.ReplicaID]*group{}, checks: map[*stage]struct{}{},
+		null: -1,
+	}
+	if err := h.open(o); err != nil {
+		h.release()
+		return nil, err
+	}
+	h.workers = startWorkers(h, o.Workers)
+	h.watcher.start()
+	return h, nil
+}
+
+func (h *Host) open(o Options) error {
+	var err error
+	if h.null, err = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("cannot open /dev/null: %w", err)
+	}
+	unix.Umask(defaultUmask)
+	if h.signals, err = openSignalDefaults(); err != nil {
+		return err
+	}
+	if h.watcher, err = openWatcher(h.log); err != nil {
+		return err
+	}
+	if o.NoCgroups {
+		h.grouping = newSessions()
+		return nil
+	}
+	tree, err := openCgroupTree(o.StateDir)
+	if err != nil {
+		return fmt.Errorf("cannot use cgroups: %w (--no-cgroups does without them, with fewer guarantees)", err)
+	}
+	h.grouping = tree
+	if err := h.probe(tree); err != nil {
+		return fmt.Errorf("cannot use cgroups: %w (--no-cgroups does without them, with fewer guarantees)", err)
+	}
+	return h.adopt(tree)
+}
+
+// adopt finds what an earlier daemon left and removes groups in which nothing
+// lives.
+func (h *Host) adopt(tree *cgroupTree) error {
+	ids, err := tree.leftOver(h.log)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		g := &group{id: id, phase: phaseEnded, pidfd: -1, eventsFD: -1, survivorFD: -1}
+		h.groups[id] = g
+		h.found = append(h.found, id)
+		h.watchSurvivors(g)
+	}
+	return nil
+}
+
+// Found are the replicas in whose group something lived when the host was
+// opened. When the last of it is gone, Emptied tells, with Run 0.
+func (h *Host) Found() []reconciler.ReplicaID { return h.found }
+
+// Conditions are what people should know about the machine. They do not change
+// while the host is open.
+func (h *Host) Conditions() []Condition { return h.grouping.conditions() }
+
+// Work implements reconciler.Host.
+func (h *Host) Work() chan<- reconciler.Work { return h.work }
+
+// Events implements reconciler.Host.
+func (h *Host) Events() <-chan reconciler.Event { return h.events }
+
+// Close stops everything of the host's except the services. Nothing is
+// delivered after it. Our cgroup is removed if nothing lives in it. A worker
+// that hangs in a system call is left behind. The loop must not use the host
+// any more.
+func (h *Host) Close() error {
+	close(h.done)
+	h.workers.wait()
+	h.watcher.close()
+	h.mu.Lock()
+	for s := range h.checks {
+		_ = unix.PidfdSendSignal(s.pidfd, unix.SIGKILL, nil, 0)
+		s.close()
+	}
+	for _, g := range h.groups {
+		g.closeAll()
+	}
+	h.mu.Unlock()
+	err := h.grouping.close()
+	h.release()
+	return err
+}
+
+func (h *Host) release() {
+	if h.watcher != nil {
+		h.watcher.close()
+	}
+	if h.signals != nil {
+		h.signals.close()
+	}
+	h.remote.close()
+	if h.null >= 0 {
+		_ = unix.Close(h.null)
+		h.null = -1
+	}
+}
+
+// send delivers e unless the host is closed.
+func (h *Host) send(e reconciler.Event) {
+	select {
+	case h.events <- e:
+	case <-h.done:
+	}
+}
+
+// Signal implements reconciler.Host.
+func (h *Host) Signal(id reconciler.ReplicaID, sig syscall.Signal, scope reconciler.Scope) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	g := h.groups[id]
+	if g == nil {
+		return nil
+	}
+	switch scope {
+	case reconciler.ScopeMain:
+		if g.phase != phaseRunning {
+			return nil
+		}
+		return ignoreGone(unix.PidfdSendSignal(g.pidfd, sig, nil, 0), "signal", id)
+	case reconciler.ScopeGroup:
+		return h.grouping.signal(g, sig)
+	}
+	panic("unreachable scope")
+}
+
+// Kill implements reconciler.Host.
+func (h *Host) Kill(id reconciler.ReplicaID) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	g := h.groups[id]
+	if g == nil {
+		return nil
+	}
+	err := h.grouping.kill(g)
+	if g.pidfd >= 0 {
+		// The main process may have moved itself to another cgroup.
+		err = errors.Join(err, ignoreGone(unix.PidfdSendSignal(g.pidfd, unix.SIGKILL, nil, 0), "kill", id))
+	}
+	return err
+}
+
+func ignoreGone(err error, verb string, id reconciler.ReplicaID) error {
+	if err == nil || err == unix.ESRCH {
+		return nil
+	}
+	return fmt.Errorf("cannot %s %s: %w", verb, id, err)
+}
+
+// probe starts ourselves once in a cgroup: access bits do not tell whether the
+// kernel lets us.
+func (h *Host) probe(tree *cgroupTree) error {
+	fd, err := tree.open(probeName)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	pidfd := -1
+	_, err = syscall.ForkExec(h.executable, []string{stageName, stageProbe}, &syscall.ProcAttr{
+		Files: []uintptr{uintptr(h.null), uintptr(h.null), uintptr(h.null)},
+		Sys:   &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: fd, PidFD: &pidfd},
+	})
+	if err != nil {
+		return fmt.Errorf("cannot start a process in %s: %w", filepath.Join(tree.root, probeName), err)
+	}
+	if pidfd < 0 {
+		return errors.New("the kernel gives no pidfd (Linux 5.14 or newer is needed)")
+	}
+	defer func() { _ = unix.Close(pidfd) }()
+	exit, _, err := waitExit(pidfd, unix.WEXITED)
+	if err != nil {
+		return fmt.Errorf("cannot wait for the probe: %w", err)
+	}
+	if exit.Status() != 0 {
+		return fmt.Errorf("the probe ended with status %d", exit.Status())
+	}
+	if _, err := os.Stat(filepath.Join(tree.root, probeName, "cgroup.kill")); err != nil {
+		return fmt.Errorf("there is no cgroup.kill (Linux 5.14 or newer is needed): %w", err)
+	}
+	return tree.remove(probeName)
+}

@@ -1,0 +1,227 @@
+package host
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"svc.d/reconciler"
+)
+
+// stage is an exec stage that has not reported yet. No worker waits for it: it
+// may hang as long as its file server is dead. The watcher's goroutine owns it.
+type stage struct {
+	work   reconciler.Work
+	group  *group // nil for a check
+	pid    int32
+	pidfd  int
+	pipe   int
+	report []byte
+	eof    bool
+	// Tokens of the watcher.
+	pipeToken, pidToken uint64
+}
+
+func (s *stage) close() {
+	for _, fd := range []*int{&s.pipe, &s.pidfd} {
+		if *fd >= 0 {
+			_ = unix.Close(*fd)
+			*fd = -1
+		}
+	}
+}
+
+// runStage starts an exec stage with the plan.
+func (h *Host) runStage(mode string, p *plan, out, dir int) (*stage, error) {
+	memory, err := unix.MemfdCreate("plan", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = unix.Close(memory) }()
+	for data := p.encode(); len(data) > 0; {
+		n, err := unix.Write(memory, data)
+		if err != nil {
+			return nil, err
+		}
+		data = data[n:]
+	}
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		return nil, err
+	}
+	defer func() { _ = unix.Close(pipe[1]) }()
+	s := &stage{pidfd: -1, pipe: pipe[0]}
+	pid, err := h.signals.forkExec(h.executable, []string{stageName, mode}, &syscall.ProcAttr{
+		Files: []uintptr{uintptr(h.null), uintptr(out), uintptr(out), uintptr(memory), uintptr(pipe[1])},
+		Sys:   h.attr(dir, &s.pidfd),
+	})
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	s.pid = int32(pid)
+	return s, nil
+}
+
+// spawnStage starts the main process through the exec stage. The answer comes
+// from the watcher's goroutine.
+func (h *Host) spawnStage(g *group, w reconciler.Work, p *plan, out, dir int) (answer, *reconciler.Failure) {
+	s, err := h.runStage(stageStart, p, out, dir)
+	if err != nil {
+		return answer{}, explainStage(w.Replica, err)
+	}
+	s.work, s.group = w, g
+	h.mu.Lock()
+	g.stage, g.pid, g.pidfd = s, s.pid, s.pidfd
+	h.mu.Unlock()
+	return answer{then: func() { h.watchStage(s) }}, nil
+}
+
+func explainStage(id reconciler.ReplicaID, err error) *reconciler.Failure {
+	if f := explainResources("start "+id.String(), err); f != nil {
+		return f
+	}
+	if err == unix.EOPNOTSUPP || err == unix.EBUSY {
+		return failure(reconciler.ReasonCgroupRefused, "cannot start %s in its cgroup: %v", id, err)
+	}
+	return failure(reconciler.ReasonStartFailed, "cannot start the exec stage for %s: %v", id, err)
+}
+
+// check looks whether the service could be started. As another user, or where a
+// server may be dead, the exec stage looks.
+func (h *Host) check(w reconciler.Work) answer {
+	e := reconciler.Event{Kind: reconciler.EventChecked, Replica: w.Replica, Run: w.Run}
+	p, f := makePlan(&h.accounts, w.Service, w.Replica.Ordinal)
+	if f != nil {
+		e.Failure = f
+		return answer{event: e}
+	}
+	if !p.who.change && len(p.rlimits) == 0 {
+		if _, local, f := h.local(p); local || f != nil {
+			e.Failure = p.checkPaths()
+			return answer{event: e}
+		}
+	}
+	s, err := h.runStage(stageCheck, p, h.null, -1)
+	if err != nil {
+		e.Failure = explainStage(w.Replica, err)
+		return answer{event: e}
+	}
+	s.work = w
+	h.mu.Lock()
+	h.checks[s] = struct{}{}
+	h.mu.Unlock()
+	return answer{then: func() { h.watchStage(s) }}
+}
+
+func (h *Host) watchStage(s *stage) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var err, err2 error
+	s.pipeToken, err = h.watcher.add(s.pipe, unix.EPOLLIN, func() { h.stageChanged(s) })
+	s.pidToken, err2 = h.watcher.add(s.pidfd, unix.EPOLLIN, func() { h.stageChanged(s) })
+	if err != nil || err2 != nil {
+		h.log.Error(fmt.Errorf("%w; %w", err, err2), "Cannot watch an exec stage", "service", s.work.Replica.Service, "replica", s.work.Replica.Ordinal)
+	}
+}
+
+// stageChanged reads what the stage reports, and acts when all is known: at the
+// end of the report when the program runs, at the end of the process otherwise.
+func (h *Host) stageChanged(s *stage) {
+	var buf [4096]byte
+	for !s.eof {
+		n, err := unix.Read(s.pipe, buf[:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			break // EAGAIN
+		}
+		s.report = append(s.report, buf[:n]...)
+		s.eof = n == 0
+	}
+	dead := readable(s.pidfd)
+	if s.eof {
+		h.mu.Lock()
+		h.watcher.remove(s.pipe, s.pipeToken)
+		h.mu.Unlock()
+	}
+	ready := bytes.Equal(s.report, []byte(stageReady))
+	switch {
+	case !s.eof:
+		// A dead stage's pipe ends with it: nobody else holds it.
+	case s.group == nil:
+		if dead {
+			h.checkEnded(s)
+		}
+	case ready && !dead:
+		h.stageBecame(s)
+	case dead:
+		if st, ok := readStat(s.pid); ready && ok && st.comm != stageName {
+			h.stageBecame(s)
+			return
+		}
+		h.stageFailed(s)
+	}
+}
+
+// stageBecame tells that the stage is the program now.
+func (h *Host) stageBecame(s *stage) {
+	h.mu.Lock()
+	h.watcher.remove(s.pidfd, s.pidToken)
+	s.group.stage = nil
+	h.mu.Unlock()
+	pidfd := s.pidfd
+	s.pidfd = -1 // the group's
+	s.close()
+	a := h.started(s.group, s.work, s.pid, pidfd)
+	h.send(a.event)
+	a.then()
+}
+
+// stageFailed tells that the stage ended as such.
+func (h *Host) stageFailed(s *stage) {
+	exit, ended, _ := waitExit(s.pidfd, unix.WEXITED|unix.WNOHANG)
+	if !ended {
+		return
+	}
+	h.mu.Lock()
+	h.watcher.remove(s.pidfd, s.pidToken)
+	s.close()
+	g := s.group
+	g.stage, g.pid, g.pidfd, g.phase = nil, 0, -1, phaseIdle
+	h.mu.Unlock()
+	h.send(startFailed(s.work, s.failure(exit)))
+}
+
+func (h *Host) checkEnded(s *stage) {
+	exit, ended, _ := waitExit(s.pidfd, unix.WEXITED|unix.WNOHANG)
+	if !ended {
+		return
+	}
+	h.mu.Lock()
+	h.watcher.remove(s.pidfd, s.pidToken)
+	s.close()
+	delete(h.checks, s)
+	h.mu.Unlock()
+	e := reconciler.Event{Kind: reconciler.EventChecked, Replica: s.work.Replica, Run: s.work.Run}
+	if exit.Status() != 0 {
+		e.Failure = s.failure(exit)
+	}
+	h.send(e)
+}
+
+// failure is what the stage reported, or what can be said without a report.
+func (s *stage) failure(exit reconciler.Exit) *reconciler.Failure {
+	report := strings.TrimPrefix(string(s.report), stageReady)
+	if reason, message, ok := strings.Cut(report, "\x00"); ok {
+		return &reconciler.Failure{Reason: reconciler.Reason(reason), Message: message}
+	}
+	if exit.Signal != 0 {
+		return failure(reconciler.ReasonStartFailed, "cannot start %s: ended by signal %d before its program ran", s.work.Replica, exit.Signal)
+	}
+	return failure(reconciler.ReasonStartFailed, "cannot start %s: the exec stage ended with status %d; see its log", s.work.Replica, exit.Status())
+}

@@ -1,0 +1,258 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"svc.d/reconciler"
+	"svc.d/spec"
+)
+
+// defaultUmask is the umask of a service that sets none.
+const defaultUmask = 0o022
+
+// answer is what a worker has to tell, if anything yet, and what it does
+// afterwards.
+type answer struct {
+	event reconciler.Event
+	then  func()
+}
+
+// do does one work in a worker.
+func (h *Host) do(w reconciler.Work) answer {
+	e := reconciler.Event{Replica: w.Replica, Run: w.Run}
+	switch w.Verb {
+	case reconciler.VerbStart:
+		return h.start(w)
+	case reconciler.VerbCheck:
+		return h.check(w)
+	case reconciler.VerbInspect:
+		e.Kind = reconciler.EventInspected
+		e.Processes = h.inspect(w.Replica)
+	case reconciler.VerbForget:
+		e.Kind = reconciler.EventForgotten
+		e.Failure = h.forget(w.Replica)
+	default:
+		panic(fmt.Sprintf("unknown verb %d", w.Verb))
+	}
+	return answer{event: e}
+}
+
+func (h *Host) start(w reconciler.Work) answer {
+	g, f := h.claim(w)
+	if f != nil {
+		return answer{event: startFailed(w, f)}
+	}
+	a, f := h.launch(g, w)
+	if f != nil {
+		h.mu.Lock()
+		g.phase = phaseIdle
+		h.mu.Unlock()
+		return answer{event: startFailed(w, f)}
+	}
+	return a
+}
+
+func startFailed(w reconciler.Work, f *reconciler.Failure) reconciler.Event {
+	return reconciler.Event{Kind: reconciler.EventStartFailed, Replica: w.Replica, Run: w.Run, Failure: f}
+}
+
+// claim takes the replica's group for a start.
+func (h *Host) claim(w reconciler.Work) (*group, *reconciler.Failure) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	g := h.groups[w.Replica]
+	if g == nil {
+		g = newGroup(w.Replica)
+		h.groups[w.Replica] = g
+	}
+	if g.phase != phaseIdle {
+		return nil, occupied(w.Replica)
+	}
+	g.phase, g.run = phaseStarting, w.Run
+	return g, nil
+}
+
+func occupied(id reconciler.ReplicaID) *reconciler.Failure {
+	return failure(reconciler.ReasonGroupOccupied, "cannot start %s: something of an earlier run still lives", id)
+}
+
+// launch starts the main process in a group that was claimed.
+func (h *Host) launch(g *group, w reconciler.Work) (answer, *reconciler.Failure) {
+	p, f := makePlan(&h.accounts, w.Service, w.Replica.Ordinal)
+	if f != nil {
+		return answer{}, f
+	}
+	path, direct, f := h.route(p)
+	if f != nil {
+		return answer{}, f
+	}
+	out, f := h.openOutput(w.Replica, &p.who)
+	if f != nil {
+		return answer{}, f
+	}
+	defer func() { _ = unix.Close(out) }()
+	dir, busy, err := h.grouping.prepare(w.Replica)
+	switch {
+	case err != nil:
+		if f := explainResources("make the cgroup of "+w.Replica.String(), err); f != nil {
+			return answer{}, f
+		}
+		return answer{}, failure(reconciler.ReasonCgroupRefused, "cannot make the cgroup of %s: %v", w.Replica, err)
+	case busy:
+		return answer{}, occupied(w.Replica)
+	}
+	if dir >= 0 {
+		defer func() { _ = unix.Close(dir) }()
+	}
+	if direct {
+		a, err := h.spawn(g, w, p, path, out, dir)
+		if err == nil {
+			return a, nil
+		}
+		if f := explainResources("start "+path, err); f != nil && !errors.Is(err, unix.EAGAIN) {
+			return answer{}, f
+		}
+		// The stage tries again, and can tell which step failed.
+	}
+	return h.spawnStage(g, w, p, out, dir)
+}
+
+// makePlan works out what the process is to be.
+func makePlan(a *accounts, s *spec.Service, ordinal int32) (*plan, *reconciler.Failure) {
+	who, f := a.resolve(s.Spec.SecurityContext)
+	if f != nil {
+		return nil, f
+	}
+	limits, f := planRlimits(s.Spec.Rlimits)
+	if f != nil {
+		return nil, f
+	}
+	files, f := readEnvFiles(s.Spec.EnvFrom)
+	if f != nil {
+		return nil, f
+	}
+	inv := process(s, ordinal, who.environment(), files)
+	p := &plan{argv: inv.Argv, env: inv.Env, dir: s.Spec.WorkingDir, umask: int(s.Spec.SecurityContext.Umask), rlimits: limits, who: who}
+	if p.dir == "" {
+		p.dir = "/"
+	}
+	return p, nil
+}
+
+// route decides whether the program can be executed directly, and where it is.
+func (h *Host) route(p *plan) (path string, direct bool, f *reconciler.Failure) {
+	if p.umask != defaultUmask || len(p.rlimits) > 0 {
+		return "", false, nil
+	}
+	return h.local(p)
+}
+
+// local finds the program if it, its interpreter and the working directory are
+// on local file systems.
+func (h *Host) local(p *plan) (path string, local bool, f *reconciler.Failure) {
+	if h.remote.is(p.dir) {
+		return "", false, nil
+	}
+	search := valueOf(p.env, "PATH")
+	for dir := range splitPath(search) {
+		if h.remote.lexical(at(p.dir, dir)) {
+			return "", false, nil
+		}
+	}
+	path, f = lookUp(p.argv[0], search, p.dir)
+	if f != nil {
+		return "", false, f
+	}
+	full := at(p.dir, path)
+	if h.remote.is(full) {
+		return "", false, nil
+	}
+	if i := interpreterOf(full); i != "" && h.remote.is(at(p.dir, i)) {
+		return "", false, nil
+	}
+	return path, true, nil
+}
+
+// attr are the attributes that clone sets, for a group whose cgroup is dir.
+func (h *Host) attr(dir int, pidfd *int) *syscall.SysProcAttr {
+	sys := &syscall.SysProcAttr{Setsid: true, PidFD: pidfd}
+	if dir >= 0 {
+		sys.UseCgroupFD, sys.CgroupFD = true, dir
+	}
+	return sys
+}
+
+// spawn executes the program directly.
+func (h *Host) spawn(g *group, w reconciler.Work, p *plan, path string, out, dir int) (answer, error) {
+	pidfd := -1
+	sys := h.attr(dir, &pidfd)
+	if p.who.change {
+		sys.Credential = &syscall.Credential{Uid: p.who.uid, Gid: p.who.gid, Groups: p.who.groups, NoSetGroups: !p.who.setGroups}
+	}
+	pid, err := h.signals.forkExec(path, p.argv, &syscall.ProcAttr{
+		Dir: p.dir, Env: p.env, Sys: sys,
+		Files: []uintptr{uintptr(h.null), uintptr(out), uintptr(out)},
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	return h.started(g, w, int32(pid), pidfd), nil
+}
+
+// started publishes the main process. It is watched only after Started was
+// told, so that Exited cannot come first.
+func (h *Host) started(g *group, w reconciler.Work, pid int32, pidfd int) answer {
+	e := reconciler.Event{Kind: reconciler.EventStarted, Replica: w.Replica, Run: w.Run, Pid: pid}
+	if s, ok := readStat(pid); ok {
+		e.StartTicks = s.startTicks
+	}
+	h.mu.Lock()
+	g.pid, g.pidfd, g.phase = pid, pidfd, phaseRunning
+	h.mu.Unlock()
+	return answer{event: e, then: func() { h.watchMain(g) }}
+}
+
+func (h *Host) watchMain(g *group) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	token, err := h.watcher.add(g.pidfd, unix.EPOLLIN, func() { h.mainEnded(g) })
+	if err != nil {
+		h.log.Error(err, "Cannot watch a process", "service", g.id.Service, "replica", g.id.Ordinal, "pid", g.pid)
+	}
+	g.pidfdToken = token
+}
+
+// inspect describes what lives in the group.
+func (h *Host) inspect(id reconciler.ReplicaID) []reconciler.Process {
+	h.mu.Lock()
+	g := newGroup(id)
+	if known := h.groups[id]; known != nil && h.grouping.reapAfter() {
+		g.pid = known.pid
+	}
+	h.mu.Unlock()
+	pids, alive := h.grouping.survivors(g)
+	if !alive {
+		return nil
+	}
+	return describe(pids)
+}
+
+// forget drops what is kept for a replica.
+func (h *Host) forget(id reconciler.ReplicaID) *reconciler.Failure {
+	h.mu.Lock()
+	g := h.groups[id]
+	if g != nil && g.phase != phaseIdle {
+		h.mu.Unlock()
+		return failure(reconciler.ReasonGroupOccupied, "cannot forget %s: something of it still lives", id)
+	}
+	delete(h.groups, id)
+	h.mu.Unlock()
+	if err := h.grouping.forget(id); err != nil {
+		return failure(reconciler.ReasonCgroupRefused, "cannot forget %s: %v", id, err)
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package host
+
+import (
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/sys/unix"
+)
+
+// watcher waits for descriptors, with one epoll set and one goroutine. The set
+// itself is waited for by Go's poller, so no thread is blocked in it.
+type watcher struct {
+	log   logr.Logger
+	epfd  int
+	file  *os.File
+	ended chan struct{} // nil until started
+
+	mu     sync.Mutex
+	closed bool
+	last   uint64
+	ready  map[uint64]func()
+}
+
+func openWatcher(log logr.Logger) (*watcher, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make an epoll set: %w", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil { // os.NewFile asks
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("cannot make an epoll set: %w", err)
+	}
+	return &watcher{log: log, epfd: fd, file: os.NewFile(uintptr(fd), "epoll"), ready: map[uint64]func(){}}, nil
+}
+
+// add has ready called by the watcher's goroutine as long as fd has one of the
+// events. The answer is the token for remove.
+func (w *watcher) add(fd int, events uint32, ready func()) (uint64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return 0, os.ErrClosed
+	}
+	w.last++
+	token := w.last
+	e := unix.EpollEvent{Events: events, Fd: int32(token), Pad: int32(token >> 32)}
+	if err := unix.EpollCtl(w.epfd, unix.EPOLL_CTL_ADD, fd, &e); err != nil {
+		return 0, fmt.Errorf("cannot watch a descriptor: %w", err)
+	}
+	w.ready[token] = ready
+	return token, nil
+}
+
+// remove must precede the closing of fd: a child between fork and exec may hold
+// the descriptor's twin, which would keep it in the set.
+func (w *watcher) remove(fd int, token uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, ok := w.ready[token]; !ok || w.closed {
+		return
+	}
+	delete(w.ready, token)
+	_ = unix.EpollCtl(w.epfd, unix.EPOLL_CTL_DEL, fd, nil)
+}
+
+func (w *watcher) start() {
+	w.ended = make(chan struct{})
+	go w.run()
+}
+
+func (w *watcher) run() {
+	defer close(w.ended)
+	conn, err := w.file.SyscallConn()
+	if err != nil {
+		w.log.Error(err, "Cannot wait for processes")
+		return
+	}
+	buf := make([]unix.EpollEvent, 64)
+	_ = conn.Read(func(fd uintptr) bool {
+		for {
+			n, err := unix.EpollWait(int(fd), buf, 0)
+			if err == unix.EINTR {
+				continue
+			}
+			if n <= 0 {
+				return false
+			}
+			for _, e := range buf[:n] {
+				w.call(uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32)
+			}
+			if w.isClosed() {
+				return true
+			}
+		}
+	})
+}
+
+func (w *watcher) call(token uint64) {
+	w.mu.Lock()
+	ready := w.ready[token]
+	w.mu.Unlock()
+	if ready != nil {
+		ready()
+	}
+}
+
+func (w *watcher) isClosed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closed
+}
+
+// close ends the goroutine and waits for it. Nothing is called afterwards.
+func (w *watcher) close() {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return
+	}
+	w.closed = true
+	clear(w.ready)
+	w.mu.Unlock()
+	_ = w.file.Close()
+	if w.ended != nil {
+		<-w.ended
+	}
+}
