@@ -148,11 +148,14 @@ func killed(i *Instance, n int, now time.Time, v verdict) verdict {
 	if i.InspectTakenAt.After(i.KilledAt) && !i.InspectedAt.After(i.InspectTakenAt) {
 		return v // the answer will come
 	}
-	begun := i.EndedAt
-	if i.asked() {
-		begun = i.StoppingAt
+	look := i.KilledAt.Add(stuckAfter)
+	if !i.InspectedAt.IsZero() {
+		begun := i.EndedAt
+		if i.asked() {
+			begun = i.StoppingAt
+		}
+		look = i.KilledAt.Add(min(max(i.KilledAt.Sub(begun), stuckAfter), stuckAtMost))
 	}
-	look := i.KilledAt.Add(min(max(i.KilledAt.Sub(begun), stuckAfter), stuckAtMost))
 	if v.action.Deed != DeedNone {
 		return v
 	}
