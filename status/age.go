@@ -46,8 +46,9 @@ func units(d, big time.Duration, bigName string, small time.Duration, smallName 
 }
 
 // ago shows a moment with its distance from now; kubectl's describe does the
-// same for events.
+// same for events. The moment is shown in the time zone of now.
 func ago(at, now time.Time) string {
+	at = at.In(now.Location())
 	switch d := now.Sub(at); {
 	case at.IsZero():
 		return none

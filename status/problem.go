@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // String is the problem on one line: file:line:column: field: message.
@@ -29,17 +30,24 @@ func place(file string, line, column int) string {
 
 // WriteProblems writes everything about the directory that a reader of a table
 // of services must not miss: the conditions that are true, and every problem
-// with what keeps running meanwhile. running tells whether a service of that
-// name runs. It writes nothing when all is well.
-func WriteProblems(w io.Writer, d *Daemon, running func(name string) bool) error {
+// with what keeps running meanwhile, which services tells. It writes nothing
+// when all is well. Moments are shown in the time zone of now.
+func WriteProblems(w io.Writer, d *Daemon, services []Service, now time.Time) error {
 	var out strings.Builder
+	if !d.StoppingSince.IsZero() {
+		fmt.Fprintf(&out, "The daemon is shutting down since %s.\n", ago(d.StoppingSince, now))
+	}
 	for _, c := range d.Conditions {
 		if c.Status == "True" {
 			fmt.Fprintf(&out, "%s (%s): %s\n", c.Type, c.Reason, c.Message)
 		}
 	}
 	for _, p := range d.Problems {
-		fmt.Fprintf(&out, "%s%s\n", p, meanwhile(p, running))
+		fmt.Fprintf(&out, "%s\n    %s", p, meanwhile(p, services))
+		if !p.Since.IsZero() {
+			fmt.Fprintf(&out, "; so since %s", ago(p.Since, now))
+		}
+		out.WriteString("\n")
 	}
 	if out.Len() == 0 {
 		return nil
@@ -49,26 +57,20 @@ func WriteProblems(w io.Writer, d *Daemon, running func(name string) bool) error
 }
 
 // meanwhile says what a problem leaves in force.
-func meanwhile(p Problem, running func(string) bool) string {
-	since := ""
-	if !p.Since.IsZero() {
-		since = " since " + p.Since.Format("2006-01-02 15:04:05")
+func meanwhile(p Problem, services []Service) string {
+	var kept []string
+	for i := range services {
+		s := &services[i]
+		if len(s.Spec) > 0 && (s.Metadata.Name == p.Service || p.Service == "" && s.Status.File == p.File) {
+			kept = append(kept, s.Metadata.Name)
+		}
 	}
 	switch {
-	case p.Service != "" && running(p.Service):
-		return fmt.Sprintf(" (%s runs on as last declared; the error stands%s)", p.Service, orNow(since))
+	case len(kept) > 0:
+		return strings.Join(kept, ", ") + " stays in force as last declared without an error"
 	case p.Service != "":
-		return fmt.Sprintf(" (%s is not started; the error stands%s)", p.Service, orNow(since))
-	case since != "":
-		return fmt.Sprintf(" (the error stands%s)", since)
+		return p.Service + " is not started"
 	default:
-		return ""
+		return "nothing of this is started"
 	}
-}
-
-func orNow(since string) string {
-	if since == "" {
-		return " now"
-	}
-	return since
 }

@@ -55,9 +55,6 @@ func (a *app) ask(ctx context.Context) (*situation, error) {
 	return &situation{client, list.Items, daemon}, nil
 }
 
-// runs tells whether a service of that name is declared or still there.
-func (s *situation) runs(name string) bool { return find(s.services, name) != nil }
-
 // problemsOf are those of a service and of its file.
 func (s *situation) problemsOf(service *status.Service) []status.Problem {
 	return slices.DeleteFunc(slices.Clone(s.daemon.Problems), func(p status.Problem) bool {

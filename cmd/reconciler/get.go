@@ -97,5 +97,5 @@ func (a *app) afterTable(s *situation, chosen []status.Service, named bool) erro
 			report.Problems = append(report.Problems, s.problemsOf(&chosen[i])...)
 		}
 	}
-	return status.WriteProblems(a.stderr, &report, s.runs)
+	return status.WriteProblems(a.stderr, &report, s.services, a.now())
 }

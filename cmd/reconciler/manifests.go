@@ -1,6 +1,9 @@
 package main
 
 import (
+	"maps"
+	"slices"
+
 	"svc.d/spec"
 	"svc.d/watch"
 )
@@ -13,11 +16,14 @@ type manifests struct {
 	files    int
 }
 
-// parser reads one file; see spec.Parse.
-type parser = func(file string, data []byte) spec.File
-
-func readManifests(paths []string, recursive bool, parse parser) (*manifests, error) {
+func readManifests(paths []string, recursive bool, parse func(string, []byte) spec.File) (*manifests, error) {
 	set, files, err := watch.Read(paths, recursive, parse)
-	_ = set
-	return &manifests{files: files}, err
+	if err != nil {
+		return nil, err
+	}
+	m := &manifests{problems: set.Problems, ignored: set.Ignored, files: files}
+	for _, name := range slices.Sorted(maps.Keys(set.Services)) {
+		m.services = append(m.services, set.Services[name])
+	}
+	return m, nil
 }

@@ -40,7 +40,7 @@ func (a *app) root() *cobra.Command {
 		return fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())
 	})
 	root.PersistentFlags().StringVar(&a.stateDir, "state-dir", "",
-		"where the lock and the socket are (default $RECONCILER_STATE_DIR, else "+a.shownStateDir()+")")
+		"the `directory` of the lock and the socket (default $RECONCILER_STATE_DIR, else "+a.shownStateDir()+")")
 	flags.add(root, a)
 	root.AddCommand(a.get(), a.describe(), a.validate(), a.diff(), a.restart(), a.stop(), a.start(), a.prune(), a.schema(), a.version())
 	return root
@@ -49,13 +49,13 @@ func (a *app) root() *cobra.Command {
 func (f *daemonFlags) add(root *cobra.Command, a *app) {
 	fs := root.Flags()
 	fs.SortFlags = false
-	fs.StringVar(&f.dir, "dir", "", "the directory of manifests (required)")
+	fs.StringVar(&f.dir, "dir", "", "the `directory` of manifests (required)")
 	fs.BoolVarP(&f.recursive, "recursive", "R", false, "read its sub-directories too")
-	fs.StringVar(&f.logDir, "log-dir", "", "where the services' output goes (default "+a.shownLogDir()+")")
-	fs.StringVar(&f.logFormat, "log-format", "", "console or json (default console in a terminal, else json)")
-	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info or error")
+	fs.StringVar(&f.logDir, "log-dir", "", "the `directory` for the services' output (default "+a.shownLogDir()+")")
+	fs.StringVar(&f.logFormat, "log-format", "", "the `format` of the daemon's log: console or json (default console in a terminal, else json)")
+	fs.StringVar(&f.logLevel, "log-level", "info", "the `level` of the daemon's log: debug, info or error")
 	fs.StringArrayVar(&f.trustOwners, "trust-owner", nil,
-		"a user, by name or number, who may own manifests besides root and the daemon's own; may be repeated")
+		"a `user`, by name or number, who may own manifests besides root and the daemon's own; may be repeated")
 	fs.BoolVar(&f.noCgroups, "no-cgroups", false,
 		"do without cgroups: processes that leave their session can then escape")
 }

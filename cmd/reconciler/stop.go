@@ -51,7 +51,7 @@ func (a *app) stopOne(cmd *cobra.Command, s *situation, name string, options api
 		return withHint(err)
 	}
 	if held := after.Status.Held; held != nil && !held.Until.IsZero() {
-		fmt.Fprintf(a.stdout, "%s is held until %s\n", service, held.Until.Format(time.RFC3339))
+		fmt.Fprintf(a.stdout, "%s is held until %s\n", service, held.Until.In(a.now().Location()).Format(time.RFC3339))
 		return nil
 	}
 	fmt.Fprintf(a.stdout, "%s is held until `reconciler start %s`\n", service, service)

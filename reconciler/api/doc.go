@@ -15,6 +15,6 @@
 // by a status.Failure.
 //
 // Nothing that a client does can hold up the engine: every question to it has a
-// deadline, is answered in full before a byte is sent, and connections, bodies
-// and idle times are limited.
+// deadline and is answered in full before a byte is sent, and connections,
+// bodies and times are limited.
 package api

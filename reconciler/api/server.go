@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -196,23 +195,6 @@ func reasonOf(r *reconciler.Refusal) status.FailureReason {
 }
 
 func writeFailure(w http.ResponseWriter, failure *status.Failure) { write(w, failure.Code, failure) }
-
-func write(w http.ResponseWriter, code int, value any) {
-	if text, ok := value.(string); ok {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.WriteHeader(code)
-		w.Write([]byte(text)) // a client that went away needs no answer
-		return
-	}
-	body, err := json.Marshal(value)
-	if err != nil {
-		code = http.StatusInternalServerError
-		body, _ = json.Marshal(status.NewFailure(status.FailureInternal, "cannot encode the answer: "+err.Error()))
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
-	w.Write(append(body, '\n'))
-}
 
 func (s *Server) unknown(r *http.Request) (any, error) {
 	return nil, status.NewFailure(status.FailureNotFound, fmt.Sprintf("there is no %s %s in this API", r.Method, r.URL.Path))
