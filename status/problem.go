@@ -45,7 +45,7 @@ func WriteProblems(w io.Writer, d *Daemon, services []Service, now time.Time) er
 	for _, p := range d.Problems {
 		fmt.Fprintf(&out, "%s\n    %s", p, meanwhile(p, services))
 		if !p.Since.IsZero() {
-			fmt.Fprintf(&out, "; so since %s", ago(p.Since, now))
+			fmt.Fprintf(&out, " since %s", ago(p.Since, now))
 		}
 		out.WriteString("\n")
 	}
@@ -66,11 +66,13 @@ func meanwhile(p Problem, services []Service) string {
 		}
 	}
 	switch {
-	case len(kept) > 0:
-		return strings.Join(kept, ", ") + " stays in force as last declared without an error"
+	case len(kept) == 1:
+		return kept[0] + " keeps its last good version"
+	case len(kept) > 1:
+		return strings.Join(kept, ", ") + " keep their last good version"
 	case p.Service != "":
-		return p.Service + " is not started"
+		return p.Service + " has not been started"
 	default:
-		return "nothing of this is started"
+		return "nothing of it has been started"
 	}
 }

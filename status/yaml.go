@@ -23,6 +23,7 @@ func YAML(v any) ([]byte, error) {
 	var out bytes.Buffer
 	enc := yaml.NewEncoder(&out)
 	enc.SetIndent(2)
+	enc.CompactSeqIndent() // as kubectl writes it
 	if err := enc.Encode(&node); err != nil {
 		return nil, fmt.Errorf("cannot encode YAML: %w", err)
 	}

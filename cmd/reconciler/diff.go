@@ -76,7 +76,7 @@ func (a *app) compare(cmd *cobra.Command, paths []string, recursive bool) error 
 
 // report writes the plan and returns its exit code.
 func (a *app) report(s *situation, m *manifests, where placement) error {
-	steps, err := plan(s.services, m, where.covers)
+	steps, err := plan(s.services, m, where)
 	if err != nil {
 		return err
 	}
@@ -161,7 +161,8 @@ func (p placement) parse(file string, data []byte) spec.File {
 	return parsed
 }
 
-// covers tells whether a service that the files do not declare would be gone.
+// covers tells whether the files are the whole truth about a service: one that
+// they do not declare would be stopped.
 func (p placement) covers(s *status.Service) bool {
 	return p.dir || s.Status.File == p.target(p.path)
 }

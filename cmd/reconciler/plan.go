@@ -25,15 +25,14 @@ const (
 type step struct {
 	act    act
 	name   string
-	place  spec.Source
+	place  spec.Source // zero for a stop
 	fields []spec.Change
 	note   string
 }
 
-// plan compares what the daemon has declared with what files declare. covers
-// tells whether the files are the whole truth about a service that they do not
-// declare: then it would be stopped. It is pure.
-func plan(services []status.Service, m *manifests, covers func(*status.Service) bool) ([]step, error) {
+// plan compares what the daemon has declared with what files declare, once they
+// are where they belong. It is pure.
+func plan(services []status.Service, m *manifests, where placement) ([]step, error) {
 	var steps []step
 	declared := map[string]bool{}
 	for _, wanted := range m.services {
@@ -49,13 +48,13 @@ func plan(services []status.Service, m *manifests, covers func(*status.Service) 
 		}
 		if fields := spec.Diff(before, after); len(fields) > 0 {
 			steps = append(steps, step{
-				act: actOf(fields), name: wanted.Metadata.Name, place: wanted.Source, fields: fields, note: editNote(s),
+				act: actOf(fields), name: wanted.Metadata.Name, place: wanted.Source, fields: fields, note: editNote(s, wanted, where),
 			})
 		}
 	}
 	for i := range services {
 		s := &services[i]
-		if declared[s.Metadata.Name] || len(s.Spec) == 0 || !covers(s) || m.broken(s) {
+		if declared[s.Metadata.Name] || len(s.Spec) == 0 || !where.covers(s) || m.broken(s) {
 			continue
 		}
 		steps = append(steps, step{act: actStop, name: s.Metadata.Name})
@@ -112,11 +111,15 @@ func startNote(s *spec.Service) string {
 	}
 }
 
-func editNote(s *status.Service) string {
-	if s.Status.Held == nil {
+func editNote(s *status.Service, wanted *spec.Service, where placement) string {
+	switch {
+	case !where.dir && where.target(wanted.Source.File) != s.Status.File:
+		return "only when " + s.Status.File + " does not declare it any more"
+	case s.Status.Held != nil:
+		return "it is stopped; it takes effect when it is started"
+	default:
 		return ""
 	}
-	return "it is stopped; it takes effect when it is started"
 }
 
 // render writes the steps for people, and a line that sums them up.

@@ -36,6 +36,8 @@ func (a *app) root() *cobra.Command {
 			return a.daemon(cmd.Context(), flags)
 		},
 	}
+	// Without this cobra takes what follows --help for its value.
+	root.InitDefaultHelpFlag()
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())
 	})
