@@ -24,7 +24,6 @@ type group struct {
 	owes bool
 	// planted says that the processes are of no run.
 	planted   bool
-	asked     uint64 // number of the last question about planted processes
 	lastStart uint64 // number of the last Start that was taken
 	working   reconciler.Verb
 	told      told
@@ -108,9 +107,6 @@ func (m *Machine) start(g *group, w reconciler.Work) {
 	b := m.script(w)
 	if len(g.procs) > 0 {
 		b.Fails = occupied(g.id)
-		if g.planted {
-			g.asked, g.owes = w.Run, true
-		}
 	}
 	if b.Fails != nil {
 		m.record(g, Record{What: StartFailed, Run: w.Run, Service: w.Service, Failure: b.Fails})
@@ -189,11 +185,12 @@ func (m *Machine) end(g *group, p *proc, exit reconciler.Exit) {
 		return
 	}
 	if len(g.procs) > 0 || !g.owes {
+		g.planted = g.planted && len(g.procs) > 0
 		return
 	}
 	run := g.run
 	if g.planted {
-		run = g.asked
+		run = 0
 	}
 	g.owes, g.planted = false, false
 	m.record(g, Record{What: Emptied, Run: run})
@@ -201,15 +198,16 @@ func (m *Machine) end(g *group, p *proc, exit reconciler.Exit) {
 }
 
 // Plant puts processes into the group of a replica, which nothing may live in,
-// as a daemon that died would have left them.
-func (m *Machine) Plant(id reconciler.ReplicaID, children ...Child) {
+// as a daemon that died would have left them. Found says that the loop is told
+// by Config.Found: then Emptied with Run 0 will come.
+func (m *Machine) Plant(id reconciler.ReplicaID, found bool, children ...Child) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	g := m.group(id)
 	if len(g.procs) > 0 || g.working != 0 {
 		panic("hosttest: cannot plant processes in " + id.String() + ": it is in use")
 	}
-	g.planted, g.owes, g.told = true, true, toldNothing
+	g.planted, g.owes, g.told = true, found, toldNothing
 	for _, c := range children {
 		m.spawnChild(g, c)
 	}

@@ -223,7 +223,6 @@ func (m *Machine) finish(w reconciler.Work) {
 	case reconciler.VerbInspect:
 		answer.Kind = reconciler.EventInspected
 		answer.Processes = g.list()
-		g.asked = w.Run
 	case reconciler.VerbForget:
 		g.working = 0
 		answer.Kind = reconciler.EventForgotten
@@ -231,7 +230,7 @@ func (m *Machine) finish(w reconciler.Work) {
 		if len(g.procs) > 0 {
 			answer.Failure = occupied(w.Replica)
 		} else {
-			g.forgotten = true
+			g.forgotten, g.lastStart = true, 0
 		}
 	}
 	m.send(answer)

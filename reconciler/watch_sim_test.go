@@ -1,0 +1,160 @@
+package reconciler_test
+
+import (
+	"time"
+
+	"svc.d/reconciler"
+	"svc.d/spec"
+	"svc.d/status"
+)
+
+// The promises that are watched at the seam between the loop and its pure
+// functions.
+const (
+	NoSpin          = "NoSpin"          // no decision wants to be asked again at once; no flood of decisions
+	AlwaysAReason   = "AlwaysAReason"   // what is not as declared says why
+	NoStartBeside   = "NoStartBeside"   // no start is decided while something lives or is under way
+	NothingToNobody = "NothingToNobody" // no signal or kill is decided where nothing lives
+)
+
+// atOneInstant is how many decisions may be made without time passing: the
+// largest burst of a world is a shutdown, or a set that changes everything.
+const atOneInstant = 30_000
+
+// engine is the pair of functions that a loop runs on.
+type engine struct {
+	observe func(reconciler.Instance, reconciler.Event) reconciler.Instance
+	decide  func(*spec.Service, *reconciler.Facts, time.Time, []reconciler.Action) ([]reconciler.Action, time.Time)
+}
+
+var real = engine{reconciler.Observe, reconciler.Decide}
+
+// watched is an engine under watch. Its functions are called by the loop alone.
+type watched struct {
+	engine
+	broken  func(promise, story string, args ...any)
+	reports bool // judge reports too
+	calls   int
+	instant time.Time
+	burst   int
+}
+
+func (w *watched) decision(want *spec.Service, f *reconciler.Facts, now time.Time, into []reconciler.Action) ([]reconciler.Action, time.Time) {
+	actions, next := w.engine.decide(want, f, now, into)
+	w.calls++
+	if t := time.Now(); !t.Equal(w.instant) {
+		w.instant, w.burst = t, 0
+	}
+	if w.burst++; w.burst > atOneInstant {
+		w.broken(NoSpin, "%d decisions at one instant, the last about %s", w.burst, f.Name)
+	}
+	if !next.IsZero() && !next.After(now) {
+		w.broken(NoSpin, "%s wants to be asked again at %v, it is %v", f.Name, next, now)
+	}
+	for _, a := range actions {
+		judgeAction(want, f, now, a, w.broken)
+	}
+	if w.reports && w.calls%16 == 0 {
+		judgeReport(want, f, now, w.broken)
+	}
+	return actions, next
+}
+
+// lives says what lives of a replica by its facts.
+func lives(i *reconciler.Instance) (main, any bool) {
+	switch {
+	case !i.GoneAt.IsZero():
+		return false, false
+	case !i.EndedAt.IsZero():
+		return false, true
+	default:
+		return !i.StartedAt.IsZero(), !i.StartedAt.IsZero()
+	}
+}
+
+func starting(i *reconciler.Instance) bool {
+	return !i.StartTakenAt.IsZero() && i.StartedAt.IsZero() && i.EndedAt.IsZero()
+}
+
+// judgeAction judges one action by the facts that it was decided on.
+func judgeAction(want *spec.Service, f *reconciler.Facts, now time.Time, a reconciler.Action, broken func(string, string, ...any)) {
+	i := &f.Replicas[a.Index]
+	main, any := lives(i)
+	occupied := i.Failure != nil && i.Failure.Reason == reconciler.ReasonGroupOccupied
+	switch a.Deed {
+	case reconciler.DeedStart:
+		if any || starting(i) || !i.ForgetTakenAt.IsZero() {
+			broken(NoStartBeside, "a start of %v was decided on %+v", i.ID, *i)
+		}
+	case reconciler.DeedForget, reconciler.DeedDrop:
+		if any || starting(i) {
+			broken(NoStartBeside, "deed %d of %v was decided on %+v", a.Deed, i.ID, *i)
+		}
+	case reconciler.DeedSignal:
+		if !main {
+			broken(NothingToNobody, "a signal to %v was decided on %+v", i.ID, *i)
+		}
+		if a.Cause == reconciler.CauseEdited || a.Cause == reconciler.CauseRestarted {
+			judgeReplacement(want, f, now, a, broken)
+		}
+	case reconciler.DeedSignalGroup:
+		if !any {
+			broken(NothingToNobody, "a signal to the group of %v was decided on %+v", i.ID, *i)
+		}
+	case reconciler.DeedKill:
+		if !any && !occupied {
+			broken(NothingToNobody, "a kill of %v was decided on %+v", i.ID, *i)
+		}
+	case reconciler.DeedCheck, reconciler.DeedInspect, reconciler.DeedNone:
+	}
+}
+
+// judgeReplacement judges that a live replica makes way for its successor: all
+// the others must be up, or down for good.
+func judgeReplacement(want *spec.Service, f *reconciler.Facts, now time.Time, a reconciler.Action, broken func(string, string, ...any)) {
+	for n := range f.Replicas {
+		i := &f.Replicas[n]
+		if n == a.Index || i.ID.Ordinal >= want.Spec.Replicas {
+			continue
+		}
+		main, any := lives(i)
+		ready := !now.Before(i.StartedAt.Add(time.Duration(want.Spec.MinReadySeconds) * time.Second))
+		switch {
+		case main && i.StoppingAt.IsZero() && ready:
+		case main && i.StoppingAt.IsZero() && !sameProcess(i.Spec, want):
+			// It is as old as the one that goes first: an edit may come soon
+			// after the start of all.
+		case main && i.StoppingAt.IsZero() && i.RestartAskedAt.After(i.StartTakenAt):
+		case main, any, starting(i):
+			broken(ReplacementOneByOne, "%v makes way while %v does: %+v", f.Replicas[a.Index].ID, i.ID, *i)
+		default:
+			phase := reconciler.Report(want, f, now).ReplicaStatuses[n].Phase
+			if phase != status.PhaseCompleted && phase != status.PhaseFailed {
+				broken(ReplacementOneByOne, "%v makes way while %v is %s", f.Replicas[a.Index].ID, i.ID, phase)
+			}
+		}
+	}
+}
+
+// judgeReport says what people must always be told.
+func judgeReport(want *spec.Service, f *reconciler.Facts, now time.Time, broken func(string, string, ...any)) {
+	report := reconciler.Report(want, f, now)
+	if len(report.ReplicaStatuses) != len(f.Replicas) {
+		broken(AlwaysAReason, "%s has %d replicas, %d are told of", f.Name, len(f.Replicas), len(report.ReplicaStatuses))
+	}
+	for _, r := range report.ReplicaStatuses {
+		asDeclared := r.Phase == status.PhaseRunning && r.Updated && r.Reason == ""
+		switch {
+		case asDeclared:
+		case r.Reason == "" || r.Message == "":
+			broken(AlwaysAReason, "%s is %s, updated %v, without a reason or message: %+v", r.Name, r.Phase, r.Updated, r)
+		case !r.Next.IsZero() && !r.Next.After(now):
+			broken(AlwaysAReason, "%s says that the next step was at %v; it is %v: %+v", r.Name, r.Next, now, r)
+		case r.Since.After(now):
+			broken(AlwaysAReason, "%s says that it is so since %v; it is %v: %+v", r.Name, r.Since, now, r)
+		}
+	}
+	if want != nil && want.Spec.Replicas > 0 && report.Phase == "" {
+		broken(AlwaysAReason, "%s has no phase", f.Name)
+	}
+}
