@@ -100,9 +100,9 @@ func newBench(t *testing.T, manifests string) *bench {
 	}
 	server := api.NewServer(api.Config{
 		Engine: b.engine,
-		ConfirmPrune: func(context.Context) error {
+		ConfirmPrune: func(context.Context) ([]string, error) {
 			b.engine.pruned++
-			return nil
+			return []string{"db", "job"}, nil
 		},
 		Daemon: status.Daemon{
 			Version: "v0.0.0-test", Pid: 4242, Dir: filepath.Join(b.dir, "svc.d"),
@@ -188,5 +188,5 @@ func (b *bench) run(args ...string) string {
 	if code != 0 {
 		out.WriteString("--- exit code " + string(rune('0'+code)) + "\n")
 	}
-	return strings.ReplaceAll(out.String(), b.dir, "$DIR")
+	return strings.NewReplacer(b.dir, "$DIR", a.shownStateDir(), "$STATE").Replace(out.String())
 }

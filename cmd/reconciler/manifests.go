@@ -13,15 +13,22 @@ type manifests struct {
 	services []*spec.Service
 	problems []spec.Problem
 	ignored  []spec.Ignored
-	files    int
+	files    int // that were read, or could not be
 }
 
 func readManifests(paths []string, recursive bool, parse func(string, []byte) spec.File) (*manifests, error) {
-	set, files, err := watch.Read(paths, recursive, parse)
+	files := map[string]bool{}
+	set, err := watch.Read(paths, recursive, func(file string, data []byte) spec.File {
+		files[file] = true
+		return parse(file, data)
+	})
 	if err != nil {
 		return nil, err
 	}
-	m := &manifests{problems: set.Problems, ignored: set.Ignored, files: files}
+	for _, p := range set.Problems {
+		files[p.File] = true
+	}
+	m := &manifests{problems: set.Problems, ignored: set.Ignored, files: len(files)}
 	for _, name := range slices.Sorted(maps.Keys(set.Services)) {
 		m.services = append(m.services, set.Services[name])
 	}

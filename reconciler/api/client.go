@@ -100,9 +100,9 @@ func (c *Client) Daemon(ctx context.Context) (*status.Daemon, error) {
 	return call[status.Daemon](ctx, c, http.MethodGet, "/apis/svc.d/v1/daemon", nil)
 }
 
-// Prune lets a held mass removal happen, and tells of the daemon after it.
-func (c *Client) Prune(ctx context.Context) (*status.Daemon, error) {
-	return call[status.Daemon](ctx, c, http.MethodPost, "/apis/svc.d/v1/prune", nil)
+// Prune lets a held removal happen.
+func (c *Client) Prune(ctx context.Context) (*status.Prune, error) {
+	return call[status.Prune](ctx, c, http.MethodPost, "/apis/svc.d/v1/prune", nil)
 }
 
 // Version tells which build the daemon is.

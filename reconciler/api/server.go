@@ -45,8 +45,8 @@ type Engine interface {
 // Config is what a Server serves.
 type Config struct {
 	Engine Engine
-	// ConfirmPrune lets a held mass removal happen.
-	ConfirmPrune func(ctx context.Context) error
+	// ConfirmPrune lets a held removal happen, and tells what was removed.
+	ConfirmPrune func(ctx context.Context) ([]string, error)
 	// Daemon is what never changes of the daemon's report: its version, pid
 	// and directories. The server fills in the rest.
 	Daemon  status.Daemon
@@ -226,8 +226,12 @@ func (s *Server) daemon(r *http.Request) (any, error) {
 }
 
 func (s *Server) prune(r *http.Request) (any, error) {
-	if err := s.config.ConfirmPrune(r.Context()); err != nil {
+	removed, err := s.config.ConfirmPrune(r.Context())
+	if err != nil {
 		return nil, err
 	}
-	return s.daemon(r)
+	if removed == nil {
+		removed = []string{}
+	}
+	return &status.Prune{APIVersion: spec.APIVersion, Kind: "Prune", Removed: removed}, nil
 }
