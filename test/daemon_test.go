@@ -43,6 +43,23 @@ func newFolders(t testing.TB) folders {
 	return f
 }
 
+// nothingRuns returns an error that names the services' processes, if there are
+// any: those whose program lies here, and those that write to the logs.
+func (f folders) nothingRuns() error {
+	running, err := world.Running(f.root)
+	if err != nil {
+		return err
+	}
+	holding, err := world.Holding(f.logs)
+	if err != nil {
+		return err
+	}
+	if all := append(running, holding...); len(all) > 0 {
+		return fmt.Errorf("%d processes: %v", len(all), all)
+	}
+	return nil
+}
+
 // newDaemon returns a daemon that is not started yet, with cgroups where they
 // can be had.
 func newDaemon(binary string, f folders, arguments ...string) *daemon {
@@ -74,8 +91,8 @@ func startDaemon(t testing.TB, binary string, f folders, arguments ...string) *d
 		if err := d.terminate(); err != nil {
 			t.Error(err)
 		}
-		if left, err := world.Running(f.root); err != nil || len(left) > 0 {
-			t.Errorf("left behind: %v, %v", left, err)
+		if err := f.nothingRuns(); err != nil {
+			t.Error("left behind:", err)
 		}
 	})
 	return d

@@ -34,9 +34,20 @@ func Running(folder string) ([]Process, error) {
 		if err != nil || !bytes.HasPrefix(line, prefix) {
 			continue
 		}
-		found = append(found, Process{pid, string(bytes.ReplaceAll(bytes.TrimSuffix(line, []byte{0}), []byte{0}, []byte{' '}))})
+		found = append(found, Process{pid, command(line)})
 	}
 	return found, nil
+}
+
+// describe tells the process of a folder of /proc.
+func describe(folder string) Process {
+	pid, _ := strconv.Atoi(filepath.Base(folder)) // 0 when it is no process
+	line, _ := os.ReadFile(folder + "/cmdline")   // empty when it has gone
+	return Process{pid, command(line)}
+}
+
+func command(line []byte) string {
+	return string(bytes.ReplaceAll(bytes.TrimSuffix(line, []byte{0}), []byte{0}, []byte{' '}))
 }
 
 // Zombies counts the children of the process that have ended and that it has not
