@@ -105,3 +105,17 @@ const (
 	CauseMainEnded       // the main process ended and left these behind
 	CauseLeftOver        // a daemon that died left these behind
 )
+
+// ofReplica reports whether an event concerns one replica.
+func (k EventKind) ofReplica() bool {
+	switch k {
+	case EventStarted, EventStartFailed, EventExited, EventEmptied, EventInspected, EventForgotten,
+		EventStartTaken, EventSignalled, EventGroupSignalled, EventKilled, EventInspectTaken, EventForgetTaken,
+		EventFound:
+		return true
+	case EventChecked, EventCheckTaken, EventDeclared, EventStop, EventStart, EventRestart,
+		EventShutdown, EventShutdownNow:
+		return false
+	}
+	return false
+}

@@ -18,6 +18,8 @@ import (
 //     process has ended. If Exited says that processes are left, exactly one
 //     Emptied follows when the last of them is gone; if it does not, nothing
 //     of the run is left and Emptied is not sent.
+//   - For each replica in whose group something lives when the host is opened
+//     (Config.Found), exactly one Emptied with Run 0 comes when it is gone.
 //   - A Start for a replica in whose group something lives fails; it never
 //     runs beside it.
 //   - Signal and Kill never reach a process outside the replica's group.

@@ -18,3 +18,51 @@ const (
 	ReasonLogUnwritable      Reason = "LogUnwritable"      // the log file could not be opened
 	ReasonStartFailed        Reason = "StartFailed"        // anything else
 )
+
+// Why a replica is as it is, beyond a Failure's reasons.
+const (
+	ReasonQueued               Reason = "Queued"               // it starts as soon as a worker is free
+	ReasonStarting             Reason = "Starting"             // a worker is starting it
+	ReasonEdited               Reason = "Edited"               // its manifest changed: it is being replaced
+	ReasonRemoved              Reason = "Removed"              // no manifest declares it any more
+	ReasonScaledDown           Reason = "ScaledDown"           // replicas was lowered
+	ReasonReplicasZero         Reason = "ReplicasZero"         // declared with replicas: 0
+	ReasonStopped              Reason = "Stopped"              // a person stopped it
+	ReasonRestartRequested     Reason = "RestartRequested"     // a person asked for a restart
+	ReasonShuttingDown         Reason = "ShuttingDown"         // the daemon stops everything
+	ReasonMainEnded            Reason = "MainProcessEnded"     // what the main process left is being killed
+	ReasonLeftOver             Reason = "LeftOver"             // what a daemon that died left is being killed
+	ReasonStuck                Reason = "Stuck"                // killed, and something does not go
+	ReasonExited               Reason = "Exited"               // it ended by itself
+	ReasonDaemonized           Reason = "Daemonized"           // it put itself in the background
+	ReasonCompleted            Reason = "Completed"            // it ended with success and is not to run again
+	ReasonRestartLimitExceeded Reason = "RestartLimitExceeded" // backoff.limit is used up
+	ReasonReplacementPending   Reason = "ReplacementPending"   // it will be replaced; others are under way
+	ReasonReplacementBlocked   Reason = "ReplacementBlocked"   // its successor could not be started
+	ReasonReplacementHalted    Reason = "ReplacementHalted"    // a successor ended soon after its start
+)
+
+// reason is the word that people see for a cause.
+func (c Cause) reason() Reason {
+	switch c {
+	case CauseEdited:
+		return ReasonEdited
+	case CauseRemoved:
+		return ReasonRemoved
+	case CauseScaled:
+		return ReasonScaledDown
+	case CauseStopped:
+		return ReasonStopped
+	case CauseRestarted:
+		return ReasonRestartRequested
+	case CauseShutdown:
+		return ReasonShuttingDown
+	case CauseMainEnded:
+		return ReasonMainEnded
+	case CauseLeftOver:
+		return ReasonLeftOver
+	case CauseNone:
+		return ""
+	}
+	return ""
+}

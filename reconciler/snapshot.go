@@ -1,6 +1,9 @@
 package reconciler
 
 import (
+	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"svc.d/spec"
@@ -17,6 +20,8 @@ type Snapshot struct {
 	Conditions []status.Condition
 	// Stopping is when the shutdown began; zero while there is none.
 	Stopping time.Time
+
+	known []known // what is still to be put in words
 }
 
 // Command is what a person asks of the loop. Kind is EventStop, EventStart or
@@ -28,4 +33,85 @@ type Command struct {
 	Ordinal int32
 	By      string    // who asks, as it is shown
 	Until   time.Time // the end of a stop; zero for none
+}
+
+type snapshotRequest struct {
+	names  []string
+	answer chan *Snapshot // buffered
+}
+
+// Snapshot reports on the named services, or on all when none is named; names
+// that nothing is known of are left out. The error is ctx's or ErrStopped. Safe
+// for concurrent use.
+func (l *Loop) Snapshot(ctx context.Context, names ...string) (*Snapshot, error) {
+	r := snapshotRequest{names, make(chan *Snapshot, 1)}
+	select {
+	case l.snapshots <- r:
+		s := <-r.answer
+		s.render()
+		return s, nil
+	case <-l.done:
+		return nil, ErrStopped
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// snapshot copies what the report needs; the words are found by the asker's
+// goroutine (render), so that the loop is not held up.
+func (l *Loop) snapshot(names []string) *Snapshot {
+	s := &Snapshot{At: l.now(), Set: l.set, Stopping: l.stopping, Conditions: slices.Clone(l.Conditions)}
+	add := func(r *record) {
+		f := r.facts
+		f.Replicas = slices.Clone(f.Replicas)
+		s.known = append(s.known, known{r.want, f})
+	}
+	if len(names) == 0 {
+		s.known = make([]known, 0, len(l.services))
+		for _, r := range l.services {
+			add(r)
+		}
+		return s
+	}
+	for _, name := range names {
+		if r := l.services[name]; r != nil {
+			add(r)
+		}
+	}
+	return s
+}
+
+// known is a service as the loop knew it.
+type known struct {
+	want  *spec.Service
+	facts Facts
+}
+
+// render makes the reports.
+func (s *Snapshot) render() {
+	slices.SortFunc(s.known, func(a, b known) int { return strings.Compare(a.facts.Name, b.facts.Name) })
+	s.Services = make([]status.Service, 0, len(s.known))
+	for n := range s.known {
+		k := &s.known[n]
+		service := status.Service{
+			APIVersion: spec.APIVersion, Kind: spec.KindService,
+			Metadata: status.Metadata{
+				Name: k.facts.Name, Generation: k.facts.Generation, CreationTimestamp: k.facts.DeclaredAt,
+			},
+			Status: Report(k.want, &k.facts, s.At),
+		}
+		if k.want != nil {
+			service.Metadata.Labels, service.Metadata.Annotations = k.want.Metadata.Labels, k.want.Metadata.Annotations
+			service.Spec = specJSON(k.want)
+		}
+		s.Services = append(s.Services, service)
+	}
+	s.known = nil
+	if s.Set != nil {
+		for _, c := range s.Set.Conditions {
+			s.Conditions = append(s.Conditions, status.Condition{
+				Type: c.Type, Status: "True", Reason: c.Reason, Message: c.Message, LastTransitionTime: c.Since,
+			})
+		}
+	}
 }

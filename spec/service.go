@@ -39,11 +39,12 @@ type Spec struct {
 	// Replicas is how many processes run; 0 is "declared, not run".
 	Replicas int32 `json:"replicas" edit:"live"`
 	// Command is the program and its first arguments. Never empty. A program
-	// without a slash is looked up in the PATH of the service's environment.
+	// without a slash is looked up in the PATH of the service's environment; a
+	// relative one with a slash stands in WorkingDir, as execve(2) has it.
 	Command []string `json:"command" edit:"restart"`
 	Args    []string `json:"args,omitempty" edit:"restart"`
-	// WorkingDir is absolute: a relative one was resolved against the folder
-	// of the manifest.
+	// WorkingDir is absolute when the manifest's path was: a relative one was
+	// resolved against the folder of the manifest.
 	WorkingDir string    `json:"workingDir" edit:"restart"`
 	Env        []EnvVar  `json:"env,omitempty" edit:"restart"`
 	EnvFrom    []EnvFrom `json:"envFrom,omitempty" edit:"restart"`
@@ -89,9 +90,10 @@ type SecurityContext struct {
 	RunAsGroup ID `json:"runAsGroup,omitempty"`
 	// SupplementalGroups are names or numbers. When nil and RunAsUser is
 	// given, the groups of that user in the group database are taken.
-	SupplementalGroups []ID `json:"supplementalGroups,omitempty"`
+	// When empty and not nil, there are none.
+	SupplementalGroups []ID `json:"supplementalGroups,omitzero"`
 	// Umask is the file mode creation mask, 0 to 0777.
-	Umask Umask `json:"umask,omitempty"`
+	Umask Umask `json:"umask"`
 }
 
 // ID is a user or group: a name, or a decimal number.

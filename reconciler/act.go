@@ -1,0 +1,199 @@
+package reconciler
+
+import (
+	"syscall"
+	"time"
+)
+
+// turn decides about one service and does what can be done at once, until only
+// work for the host's workers is left, or nothing. It is the one place that
+// acts.
+func (l *Loop) turn(r *record) {
+	// Signal, group signal, kill, drop, and what each of them brings.
+	most := 8 + 6*len(r.facts.Replicas)
+	for range most {
+		var next time.Time
+		l.actions, next = l.Decide(r.want, &r.facts, l.now(), l.actions[:0])
+		work, acted := false, false
+		for _, a := range l.actions {
+			if a.Deed.work() {
+				work = true
+				continue
+			}
+			acted = true
+			l.act(r, a)
+			if a.Deed == DeedDrop {
+				break // the other indices have moved
+			}
+		}
+		if acted {
+			continue
+		}
+		if work {
+			l.queue.add(r)
+		}
+		l.settle(r, next)
+		return
+	}
+	l.impossible("Decide does not come to rest", Event{Replica: ReplicaID{Service: r.facts.Name}})
+	l.settle(r, l.now().Add(time.Second))
+}
+
+// settle notes when the record is due, whether it is busy, and drops it when
+// nothing of it is left.
+func (l *Loop) settle(r *record, next time.Time) {
+	if !next.IsZero() && !next.After(l.stamp) {
+		l.impossible("Decide wants to be asked again in the past", Event{Replica: ReplicaID{Service: r.facts.Name}})
+		next = l.stamp.Add(time.Second)
+	}
+	switch {
+	case next.IsZero():
+		l.due.remove(r)
+		r.due = next
+	case !next.Equal(r.due) || r.place < 0:
+		r.due = next
+		l.due.put(r)
+	}
+	if busy := !r.facts.Quiet(); busy != r.busy {
+		r.busy = busy
+		if busy {
+			l.busy++
+		} else {
+			l.busy--
+		}
+	}
+	if r.want == nil && len(r.facts.Replicas) == 0 {
+		l.due.remove(r)
+		delete(l.services, r.facts.Name)
+	}
+}
+
+// work reports whether a deed is for the host's workers.
+func (d Deed) work() bool {
+	switch d {
+	case DeedStart, DeedCheck, DeedInspect, DeedForget:
+		return true
+	case DeedNone, DeedSignal, DeedSignalGroup, DeedKill, DeedDrop:
+		return false
+	}
+	return false
+}
+
+// act does one thing and observes that it was done.
+func (l *Loop) act(r *record, a Action) {
+	i := &r.facts.Replicas[a.Index]
+	e := Event{Replica: i.ID, Run: i.Run, At: l.now(), Cause: a.Cause}
+	var err error
+	switch a.Deed {
+	case DeedSignal:
+		e.Kind, e.Signal = EventSignalled, stopSignal(r, i)
+		err = l.Host.Signal(i.ID, e.Signal, ScopeMain)
+	case DeedSignalGroup:
+		e.Kind, e.Signal = EventGroupSignalled, stopSignal(r, i)
+		err = l.Host.Signal(i.ID, e.Signal, ScopeGroup)
+	case DeedKill:
+		e.Kind, e.Signal = EventKilled, syscall.SIGKILL
+		err = l.Host.Kill(i.ID)
+	case DeedDrop:
+		r.facts.Replicas = append(r.facts.Replicas[:a.Index:a.Index], r.facts.Replicas[a.Index+1:]...)
+		return
+	case DeedNone, DeedStart, DeedCheck, DeedInspect, DeedForget:
+		return
+	}
+	l.logAct(r, e, err)
+	// A signal that could not be sent was still tried: the kill, and then the
+	// look, come at their times.
+	l.observe(r, e)
+}
+
+// stopSignal is what the manifest says, or said last.
+func stopSignal(r *record, i *Instance) syscall.Signal {
+	want := r.want
+	if want == nil {
+		want = i.Spec
+	}
+	return want.Spec.Lifecycle.StopSignal.Number()
+}
+
+// workQueue holds the records that have work for the host's workers, first come
+// first served.
+type workQueue struct {
+	records []*record
+	head    int
+}
+
+func (q *workQueue) add(r *record) {
+	if !r.queued {
+		r.queued = true
+		q.records = append(q.records, r)
+	}
+}
+
+func (q *workQueue) first() *record {
+	if q.head == len(q.records) {
+		q.records, q.head = q.records[:0], 0
+		return nil
+	}
+	return q.records[q.head]
+}
+
+func (q *workQueue) drop() {
+	q.records[q.head].queued = false
+	q.records[q.head] = nil
+	q.head++
+}
+
+// offer returns the next work and where to send it; a nil channel when there is
+// none. What is offered is decided anew each time, so that an edit can still
+// change or cancel it.
+func (l *Loop) offer() (Work, chan<- Work) {
+	for r := l.queue.first(); r != nil; r = l.queue.first() {
+		now := l.now()
+		l.actions, _ = l.Decide(r.want, &r.facts, now, l.actions[:0])
+		for _, a := range l.actions {
+			if a.Deed.work() {
+				return l.work(r, a), l.Host.Work()
+			}
+		}
+		l.queue.drop()
+	}
+	return Work{}, nil
+}
+
+func (l *Loop) work(r *record, a Action) Work {
+	i := &r.facts.Replicas[a.Index]
+	switch a.Deed {
+	case DeedStart:
+		return Work{Verb: VerbStart, Replica: i.ID, Run: l.runs + 1, Service: r.want}
+	case DeedCheck:
+		return Work{Verb: VerbCheck, Replica: i.ID, Run: l.runs + 1, Service: r.want}
+	case DeedInspect:
+		return Work{Verb: VerbInspect, Replica: i.ID, Run: i.Run}
+	case DeedForget:
+		return Work{Verb: VerbForget, Replica: i.ID, Run: i.Run}
+	case DeedNone, DeedSignal, DeedSignalGroup, DeedKill, DeedDrop:
+	}
+	return Work{}
+}
+
+// taken notes that the host has accepted the offered work, which is of the
+// queue's first record.
+func (l *Loop) taken(w Work) {
+	r := l.queue.first()
+	l.queue.drop()
+	e := Event{Replica: w.Replica, Run: w.Run, Service: w.Service, At: l.now()}
+	switch w.Verb {
+	case VerbStart:
+		e.Kind = EventStartTaken
+		l.runs++
+	case VerbCheck:
+		e.Kind = EventCheckTaken
+		l.runs++
+	case VerbInspect:
+		e.Kind = EventInspectTaken
+	case VerbForget:
+		e.Kind = EventForgetTaken
+	}
+	l.observe(r, e)
+	l.turn(r)
+}

@@ -1,0 +1,102 @@
+package reconciler
+
+import (
+	"context"
+	"fmt"
+)
+
+// RefusalReason says why a command was refused, in the words of Kubernetes'
+// Status reasons.
+type RefusalReason string
+
+// The reasons.
+const (
+	RefusedNotFound RefusalReason = "NotFound"
+	RefusedConflict RefusalReason = "Conflict"
+)
+
+// Refusal is the error of a command that was not carried out.
+type Refusal struct {
+	Reason  RefusalReason
+	Message string
+}
+
+func (r *Refusal) Error() string { return r.Message }
+
+type commandRequest struct {
+	Command
+	answer chan error // buffered: the loop never waits for the asker
+}
+
+// Do carries out a command and returns when it is decided, not when it is
+// done. The error is a *Refusal, ctx's, or ErrStopped. Safe for concurrent use.
+func (l *Loop) Do(ctx context.Context, c Command) error {
+	r := commandRequest{c, make(chan error, 1)}
+	select {
+	case l.commands <- r:
+		return <-r.answer
+	case <-l.done:
+		return ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l *Loop) command(c Command) error {
+	r := l.services[c.Service]
+	if err := l.refuse(r, c); err != nil {
+		return err
+	}
+	e := Event{Kind: c.Kind, At: l.now(), By: c.By, Until: c.Until}
+	l.Log.Info("Person asked", "service", c.Service, "verb", c.Kind.verb(), "by", c.By)
+	if c.Kind == EventRestart && c.Ordinal >= 0 {
+		n := r.facts.index(c.Ordinal)
+		r.facts.Replicas[n] = l.Observe(r.facts.Replicas[n], e)
+	} else {
+		r.facts = ObserveService(r.facts, e)
+	}
+	l.turn(r)
+	return nil
+}
+
+// refuse says why a command cannot be carried out; nil when it can.
+func (l *Loop) refuse(r *record, c Command) error {
+	verb := c.Kind.verb()
+	refusal := func(reason RefusalReason, format string, args ...any) error {
+		return &Refusal{reason, fmt.Sprintf("cannot %s %s: ", verb, c.Service) + fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case r == nil:
+		return refusal(RefusedNotFound, "no such service")
+	case !l.stopping.IsZero():
+		return refusal(RefusedConflict, "the daemon is shutting down")
+	case r.want == nil:
+		return refusal(RefusedConflict, "no manifest declares it any more; it is being stopped")
+	case c.Ordinal >= 0 && (r.facts.index(c.Ordinal) < 0 || c.Ordinal >= r.want.Spec.Replicas):
+		return refusal(RefusedNotFound, "it has no replica %d, only %d replicas", c.Ordinal, r.want.Spec.Replicas)
+	case c.Kind == EventRestart && r.facts.held(l.now()):
+		return refusal(RefusedConflict, "it is stopped by %s; start it instead", who(r.facts.StoppedBy))
+	}
+	return nil
+}
+
+// verb is the command line's word for a command.
+func (k EventKind) verb() string {
+	switch k {
+	case EventStop:
+		return "stop"
+	case EventStart:
+		return "start"
+	case EventRestart:
+		return "restart"
+	default:
+		return "change"
+	}
+}
+
+func who(by string) string {
+	if by == "" {
+		return "a person"
+	}
+	return by
+}

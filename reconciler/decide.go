@@ -1,0 +1,274 @@
+package reconciler
+
+import (
+	"slices"
+	"time"
+
+	"svc.d/spec"
+	"svc.d/status"
+)
+
+// Deed is something to do to one replica.
+type Deed uint8
+
+// The deeds. Start, check, inspect and forget are work for the host's workers:
+// they are offered until taken. The others are done at once.
+const (
+	DeedNone        Deed = iota
+	DeedStart            // start a run
+	DeedCheck            // ask whether the wanted process could be started
+	DeedSignal           // send the stop signal to the main process
+	DeedSignalGroup      // send the stop signal to what the main process left
+	DeedKill             // kill the whole group
+	DeedInspect          // list what lives in the group
+	DeedForget           // let the host drop what it keeps of the replica
+	DeedDrop             // drop the facts of a replica that nothing is left of
+)
+
+// Action is a deed with its replica, which is at Index in Facts.Replicas.
+type Action struct {
+	Deed  Deed
+	Index int
+	Cause Cause
+}
+
+// Decide compares what is wanted of a service (nil: nothing any more) with the
+// facts about it and appends what is to be done now to into. It returns also
+// when it wants to be asked again without an event; zero is never. It is pure,
+// and idempotent: once the facts of its actions are observed it says wait.
+func Decide(want *spec.Service, f *Facts, now time.Time, into []Action) (actions []Action, next time.Time) {
+	r := plan(want, f, now)
+	for n := range f.Replicas {
+		v := judge(want, f, n, now, &r)
+		if v.action.Deed != DeedNone {
+			into = append(into, v.action)
+		}
+		next = earlier(next, v.next)
+	}
+	return into, next
+}
+
+// verdict is what is decided about one replica and why: Decide takes its action
+// and next, Report its words. An action without a next comes up again with the
+// event that the action brings.
+type verdict struct {
+	action Action
+	next   time.Time
+	phase  status.Phase
+	reason Reason
+	since  time.Time
+}
+
+func judge(want *spec.Service, f *Facts, n int, now time.Time, r *rollout) verdict {
+	i := &f.Replicas[n]
+	cause := unwanted(want, f, i, now)
+	switch i.stage() {
+	case stageStarting:
+		return verdict{phase: status.PhasePending, reason: ReasonStarting, since: i.StartTakenAt}
+	case stageLive:
+		switch {
+		case i.asked():
+			return stopping(want, f, n, now)
+		case cause != CauseNone:
+			return verdict{action: Action{DeedSignal, n, cause}, phase: status.PhaseTerminating, reason: cause.reason(), since: now}
+		case i.outdated(want):
+			return r.outdated(i, n, now)
+		default:
+			return verdict{phase: status.PhaseRunning, since: i.StartedAt}
+		}
+	case stageLeftOver:
+		return stopping(want, f, n, now)
+	default:
+		return idle(want, f, n, now, cause)
+	}
+}
+
+// unwanted says why a replica should not run; CauseNone when it should.
+func unwanted(want *spec.Service, f *Facts, i *Instance, now time.Time) Cause {
+	switch {
+	case !f.ShutdownAt.IsZero():
+		return CauseShutdown
+	case want == nil:
+		return CauseRemoved
+	case i.ID.Ordinal >= want.Spec.Replicas:
+		return CauseScaled
+	case f.held(now):
+		return CauseStopped
+	default:
+		return CauseNone
+	}
+}
+
+// stopping is a run that was asked to end, or whose main process has ended and
+// left others behind: stop signal, grace, kill, look.
+func stopping(want *spec.Service, f *Facts, n int, now time.Time) verdict {
+	i := &f.Replicas[n]
+	v := verdict{phase: status.PhaseTerminating, reason: i.Cause.reason(), since: i.StoppingAt}
+	if !i.asked() {
+		// Nobody asked: what is left has no claim to a grace.
+		v.since = i.EndedAt
+		v.reason = ReasonMainEnded
+		if i.Cause == CauseLeftOver {
+			v.reason = ReasonLeftOver
+		}
+		if i.KilledAt.IsZero() {
+			cause := CauseMainEnded
+			if i.Cause == CauseLeftOver {
+				cause = CauseLeftOver
+			}
+			v.action = Action{DeedKill, n, cause}
+			return v
+		}
+		return killed(i, n, now, v)
+	}
+	if !i.KilledAt.IsZero() {
+		return killed(i, n, now, v)
+	}
+	deadline := i.StoppingAt.Add(grace(want, i))
+	if !f.ShutdownNowAt.IsZero() || !now.Before(deadline) {
+		v.action = Action{DeedKill, n, i.Cause}
+		return v
+	}
+	if !i.EndedAt.IsZero() && i.RestAt.IsZero() {
+		v.action = Action{DeedSignalGroup, n, i.Cause}
+	}
+	v.next = deadline
+	return v
+}
+
+// killed is a run whose group was killed and is not gone yet. A look tells who
+// is left and why; after each look that found somebody the kill is repeated.
+func killed(i *Instance, n int, now time.Time, v verdict) verdict {
+	if i.InspectedAt.After(i.KilledAt) {
+		v.action = Action{DeedKill, n, i.Cause}
+	}
+	if !i.InspectedAt.IsZero() {
+		v.reason = ReasonStuck
+	}
+	if i.InspectTakenAt.After(i.KilledAt) && !i.InspectedAt.After(i.InspectTakenAt) {
+		return v // the answer will come
+	}
+	look := i.KilledAt.Add(stuckAfter)
+	if !i.InspectedAt.IsZero() {
+		begun := i.EndedAt
+		if i.asked() {
+			begun = i.StoppingAt
+		}
+		look = i.KilledAt.Add(min(max(i.KilledAt.Sub(begun), stuckAfter), stuckAtMost))
+	}
+	if v.action.Deed != DeedNone {
+		return v
+	}
+	if !now.Before(look) {
+		v.action = Action{DeedInspect, n, CauseNone}
+		return v
+	}
+	v.next = look
+	return v
+}
+
+// grace is the time between stop signal and kill. The manifest decides while
+// there is one, and then the last one that there was.
+func grace(want *spec.Service, i *Instance) time.Duration {
+	if want == nil {
+		want = i.Spec
+	}
+	return time.Duration(want.Spec.TerminationGracePeriodSeconds) * time.Second
+}
+
+// idle is a replica of which nothing lives.
+func idle(want *spec.Service, f *Facts, n int, now time.Time, cause Cause) verdict {
+	i := &f.Replicas[n]
+	switch cause {
+	case CauseShutdown:
+		return verdict{phase: status.PhaseTerminating, reason: ReasonShuttingDown, since: f.ShutdownAt}
+	case CauseStopped:
+		return verdict{phase: status.PhaseHeld, reason: ReasonStopped, since: f.StoppedAt, next: f.StoppedUntil}
+	case CauseNone:
+		if !i.ForgetTakenAt.IsZero() {
+			// Forgotten is on its way; the start comes after it.
+			return verdict{phase: status.PhasePending, reason: ReasonQueued, since: f.EditedAt}
+		}
+		return start(want, f, n, now)
+	default:
+		v := verdict{phase: status.PhaseTerminating, reason: cause.reason(), since: f.EditedAt}
+		switch {
+		case i.StartTakenAt.IsZero() && i.EndedAt.IsZero():
+			v.action = Action{DeedDrop, n, cause}
+		case i.ForgetTakenAt.IsZero():
+			v.action = Action{DeedForget, n, cause}
+		}
+		return v
+	}
+}
+
+// start is a replica that should run and does not: at once, after a delay, or
+// never again by itself.
+func start(want *spec.Service, f *Facts, n int, now time.Time) verdict {
+	i := &f.Replicas[n]
+	s := &want.Spec
+	asap := verdict{
+		action: Action{DeedStart, n, CauseNone},
+		phase:  status.PhasePending, reason: ReasonQueued, since: latest(f.DeclaredAt, i.GoneAt),
+	}
+	ended := i.EndedAt
+	switch {
+	case i.Spec == nil, !i.runs(want), i.personAsked():
+		return asap
+	case i.Failure != nil:
+		if gaveUp(s.Backoff.Limit, i) {
+			return verdict{phase: status.PhaseFailed, reason: ReasonRestartLimitExceeded, since: ended}
+		}
+		v := verdict{phase: status.PhasePending, reason: i.Failure.Reason, since: ended}
+		if i.Failure.Reason == ReasonGroupOccupied && !i.KilledAt.After(ended) {
+			v.action = Action{DeedKill, n, CauseLeftOver}
+			return v
+		}
+		return v.after(restartDelay(&s.Backoff, i.ID, i.Streak, false), asap, now)
+	case i.asked():
+		return asap
+	}
+	success := slices.Contains(s.SuccessExitCodes, i.Exit.Status())
+	daemonized := i.daemonized()
+	switch {
+	case daemonized && s.RestartPolicy == spec.RestartNever:
+		return verdict{phase: status.PhaseFailed, reason: ReasonDaemonized, since: ended}
+	case success && !daemonized && s.RestartPolicy != spec.RestartAlways:
+		return verdict{phase: status.PhaseCompleted, reason: ReasonCompleted, since: ended}
+	case s.RestartPolicy == spec.RestartNever:
+		return verdict{phase: status.PhaseFailed, reason: ReasonExited, since: ended}
+	case gaveUp(s.Backoff.Limit, i):
+		return verdict{phase: status.PhaseFailed, reason: ReasonRestartLimitExceeded, since: ended}
+	}
+	v := verdict{phase: status.PhaseCrashLoopBackOff, reason: ReasonExited, since: ended}
+	if daemonized {
+		v.reason = ReasonDaemonized
+	}
+	return v.after(restartDelay(&s.Backoff, i.ID, i.Streak, !daemonized), asap, now)
+}
+
+// after is the verdict itself until delay has passed since then, and asap from
+// there on.
+func (v verdict) after(delay time.Duration, asap verdict, now time.Time) verdict {
+	due := v.since.Add(delay)
+	if !now.Before(due) {
+		return asap
+	}
+	v.next = due
+	return v
+}
+
+// earlier is the earlier of two times of which zero means never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

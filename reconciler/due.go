@@ -1,0 +1,45 @@
+package reconciler
+
+import "container/heap"
+
+// dueHeap orders records by the time when they want to be asked again.
+type dueHeap []*record
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].place, h[j].place = i, j
+}
+
+// Push and Pop are container/heap's; use place and remove.
+func (h *dueHeap) Push(x any) {
+	r := x.(*record)
+	r.place = len(*h)
+	*h = append(*h, r)
+}
+
+func (h *dueHeap) Pop() any {
+	old := *h
+	r := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	r.place = -1
+	return r
+}
+
+// put places r by its due time, which must not be zero.
+func (h *dueHeap) put(r *record) {
+	if r.place < 0 {
+		heap.Push(h, r)
+		return
+	}
+	heap.Fix(h, r.place)
+}
+
+// remove takes r out, if it is in.
+func (h *dueHeap) remove(r *record) {
+	if r.place >= 0 {
+		heap.Remove(h, r.place)
+	}
+}

@@ -1,0 +1,175 @@
+package reconciler
+
+import (
+	"time"
+
+	"svc.d/spec"
+)
+
+// Instance is what is known of one replica: facts with times, never intentions.
+// A zero time means that it did not happen. The facts of a run begin with
+// StartTakenAt and are replaced by the next run's; what people are shown (the
+// phase) is derived from them.
+type Instance struct {
+	ID ReplicaID
+	// Run numbers the latest run. An event of another run is stale.
+	Run uint64
+	// Spec is what the latest run was started from, with later live-class
+	// edits; nil when there was none.
+	Spec *spec.Service
+
+	StartTakenAt time.Time // the host accepted the start
+	StartedAt    time.Time // the program runs
+	StoppingAt   time.Time // it was asked to end (stop signal, or kill without one)
+	RestAt       time.Time // what the main process left was sent the stop signal
+	KilledAt     time.Time // the group was last sent SIGKILL
+	EndedAt      time.Time // the main process ended, or the start failed
+	GoneAt       time.Time // nothing of the run is left
+
+	InspectTakenAt time.Time
+	InspectedAt    time.Time
+	ForgetTakenAt  time.Time
+	// RestartAskedAt is when a person last asked for a restart or a start.
+	RestartAskedAt time.Time
+	// StartAskedAt is when a person last asked for a start.
+	StartAskedAt time.Time
+
+	Pid        int32
+	Cause      Cause // why it was asked to end
+	Exit       Exit  // how it ended; unknown for what a dead daemon left
+	StartTicks uint64
+	Failure    *Failure  // why the start failed
+	Left       []Process // what the main process left behind, as last seen
+
+	// Streak counts the ends that nobody asked for since the last stable run,
+	// person's request, or restart-class edit.
+	Streak int32
+	// Restarts counts the runs since the last restart-class edit that came
+	// after one which had ended by itself.
+	Restarts int64
+	// Ends are the times of the ends in the streak, oldest first; kept only
+	// when the service has a restart limit, and no more than it needs.
+	Ends []time.Time
+	// Last is how the latest run that started has ended.
+	Last Ended
+}
+
+// Ended is a run that is over.
+type Ended struct {
+	StartedAt time.Time
+	EndedAt   time.Time
+	Exit      Exit
+	Asked     bool
+}
+
+// stage is where a run stands, derived from its facts.
+type stage uint8
+
+const (
+	stageIdle     stage = iota // never ran, or nothing of the last run is left
+	stageStarting              // the host was given the start and has not answered
+	stageLive                  // the main process lives
+	stageLeftOver              // the main process has ended, its group is not empty
+)
+
+func (i *Instance) stage() stage {
+	switch {
+	case !i.GoneAt.IsZero():
+		return stageIdle
+	case !i.EndedAt.IsZero():
+		return stageLeftOver
+	case !i.StartedAt.IsZero():
+		return stageLive
+	case !i.StartTakenAt.IsZero():
+		return stageStarting
+	default:
+		return stageIdle
+	}
+}
+
+// Quiet reports whether nothing of the replica lives and nothing is under way.
+func (i *Instance) Quiet() bool {
+	return i.stage() == stageIdle && i.ForgetTakenAt.IsZero()
+}
+
+// asked reports whether somebody told the latest run to end.
+func (i *Instance) asked() bool { return !i.StoppingAt.IsZero() }
+
+// daemonized reports whether the main process ended with success at once and
+// left processes behind: what a program does that puts itself in the
+// background.
+func (i *Instance) daemonized() bool {
+	return !i.asked() && !i.EndedAt.IsZero() && !i.StartedAt.IsZero() &&
+		i.Exit.Status() == 0 && len(i.Left) > 0 && i.EndedAt.Sub(i.StartedAt) < daemonizedWithin
+}
+
+// personAsked reports whether a person asked for a start or restart that no run
+// has answered yet.
+func (i *Instance) personAsked() bool {
+	return i.RestartAskedAt.After(i.StartTakenAt) || i.StartAskedAt.After(i.StartTakenAt)
+}
+
+// outdated reports whether a live run is not what is wanted now.
+func (i *Instance) outdated(want *spec.Service) bool {
+	return i.RestartAskedAt.After(i.StartTakenAt) || !i.runs(want)
+}
+
+// runs reports whether the latest run was started from what is wanted now.
+func (i *Instance) runs(want *spec.Service) bool {
+	return i.Spec == want || i.Spec != nil && spec.SameProcess(&i.Spec.Spec, &want.Spec)
+}
+
+// Facts is what is known of one service. Decide's unit is the service with all
+// its replicas, because a replacement must choose which of them goes next.
+type Facts struct {
+	Name string
+	// Replicas are in order of their ordinals: each that is wanted, and each
+	// of which anything is left.
+	Replicas []Instance
+
+	DeclaredAt time.Time // a manifest first declared it (this time)
+	EditedAt   time.Time // what is wanted last changed
+	Generation int64     // counts those changes
+
+	// A person's stop: in force from StoppedAt to StoppedUntil (zero: no end).
+	StoppedAt    time.Time
+	StoppedUntil time.Time
+	StoppedBy    string
+
+	// The check that precedes each replacement: of CheckOf, asked as question
+	// CheckRun.
+	CheckOf       *spec.Service
+	CheckRun      uint64
+	CheckTakenAt  time.Time
+	CheckedAt     time.Time
+	CheckFailure  *Failure
+	CheckFailures int32 // in a row, for CheckOf
+
+	ShutdownAt    time.Time
+	ShutdownNowAt time.Time
+}
+
+// Quiet reports whether nothing of the service lives and nothing is under way.
+func (f *Facts) Quiet() bool {
+	for i := range f.Replicas {
+		if !f.Replicas[i].Quiet() {
+			return false
+		}
+	}
+	return f.CheckTakenAt.IsZero() || !f.CheckedAt.IsZero()
+}
+
+// held reports whether a person's stop is in force.
+func (f *Facts) held(now time.Time) bool {
+	return !f.StoppedAt.IsZero() && (f.StoppedUntil.IsZero() || now.Before(f.StoppedUntil))
+}
+
+// index returns the place of an ordinal in Replicas, or -1.
+func (f *Facts) index(ordinal int32) int {
+	for n := range f.Replicas {
+		if f.Replicas[n].ID.Ordinal == ordinal {
+			return n
+		}
+	}
+	return -1
+}

@@ -1,0 +1,222 @@
+package reconciler
+
+import (
+	"slices"
+	"time"
+
+	"svc.d/spec"
+)
+
+// Observe returns what is known of a replica after an event. It is pure: the
+// instance that was passed in is not changed, nothing is asked of the world.
+// An event of another run, or one that cannot follow the facts, changes nothing.
+func Observe(i Instance, e Event) Instance {
+	switch e.Kind {
+	case EventFound:
+		if i.stage() == stageIdle {
+			i.EndedAt, i.GoneAt, i.Exit, i.Cause = e.At, time.Time{}, Exit{Unknown: true}, CauseLeftOver
+		}
+	case EventStartTaken:
+		return begin(i, e)
+	case EventStarted:
+		if e.Run == i.Run && i.stage() == stageStarting {
+			i.StartedAt, i.Pid, i.StartTicks = e.At, e.Pid, e.StartTicks
+		}
+	case EventStartFailed:
+		if e.Run == i.Run && i.stage() == stageStarting {
+			i.EndedAt, i.GoneAt, i.Failure = e.At, e.At, e.Failure
+			i = countEnd(i, e.At)
+		}
+	case EventExited:
+		if e.Run == i.Run && i.stage() == stageLive {
+			i = exited(i, e)
+		}
+	case EventEmptied:
+		if e.Run == i.Run && i.stage() == stageLeftOver {
+			i.GoneAt = e.At
+		}
+	case EventSignalled:
+		i.StoppingAt, i.Cause = e.At, e.Cause
+	case EventGroupSignalled:
+		i.RestAt = e.At
+	case EventKilled:
+		i.KilledAt = e.At
+		if i.stage() == stageLive && !i.asked() {
+			i.StoppingAt, i.Cause = e.At, e.Cause
+		}
+	case EventInspectTaken:
+		i.InspectTakenAt = e.At
+	case EventInspected:
+		if e.Run == i.Run {
+			i.InspectedAt = e.At
+			if len(e.Processes) > 0 {
+				i.Left = e.Processes
+			}
+		}
+	case EventForgetTaken:
+		i.ForgetTakenAt = e.At
+	case EventForgotten:
+		if e.Run == i.Run && !i.ForgetTakenAt.IsZero() {
+			// The number stays, so that nothing late can be taken for news.
+			return Instance{ID: i.ID, Run: i.Run}
+		}
+	case EventRestart:
+		i.RestartAskedAt, i.Streak, i.Ends = e.At, 0, nil
+	case EventStart:
+		i.StartAskedAt, i.Streak, i.Ends = e.At, 0, nil
+	case EventChecked, EventCheckTaken, EventDeclared, EventStop, EventShutdown, EventShutdownNow:
+		// of the service, not of a replica
+	}
+	return i
+}
+
+// begin is a new run: the facts of the one before are dropped but for what
+// spaces restarts and what people are shown.
+func begin(i Instance, e Event) Instance {
+	n := Instance{
+		ID: i.ID, Run: e.Run, Spec: e.Service, StartTakenAt: e.At,
+		Streak: i.Streak, Ends: i.Ends, Restarts: i.Restarts, Last: i.Last,
+		RestartAskedAt: i.RestartAskedAt, StartAskedAt: i.StartAskedAt,
+	}
+	switch {
+	case i.Spec != nil && !i.runs(e.Service):
+		n.Streak, n.Ends, n.Restarts = 0, nil, 0
+	case !i.StartedAt.IsZero() && !i.asked():
+		n.Restarts++
+	}
+	return n
+}
+
+func exited(i Instance, e Event) Instance {
+	i.EndedAt, i.Exit = e.At, e.Exit
+	i.Last = Ended{StartedAt: i.StartedAt, EndedAt: e.At, Exit: e.Exit, Asked: i.asked()}
+	if len(e.Processes) > 0 {
+		i.Left = e.Processes
+	} else {
+		i.GoneAt = e.At
+	}
+	if i.asked() {
+		return i
+	}
+	if e.At.Sub(i.StartedAt) >= time.Duration(i.Spec.Spec.Backoff.StableAfter) {
+		i.Streak = 0
+	}
+	return countEnd(i, e.At)
+}
+
+// countEnd adds an end that nobody asked for.
+func countEnd(i Instance, at time.Time) Instance {
+	i.Streak++
+	limit := i.Spec.Spec.Backoff.Limit
+	if limit == nil {
+		i.Ends = nil
+		return i
+	}
+	oldest := at.Add(-time.Duration(limit.Within))
+	kept := make([]time.Time, 0, len(i.Ends)+1)
+	for _, t := range i.Ends {
+		if t.After(oldest) {
+			kept = append(kept, t)
+		}
+	}
+	kept = append(kept, at)
+	if most := int(limit.Restarts) + 1; len(kept) > most {
+		kept = kept[len(kept)-most:]
+	}
+	i.Ends = kept
+	return i
+}
+
+// ObserveService returns what is known of a service after an event that
+// concerns it as a whole. It is pure; Replicas is copied when one of them
+// changes.
+func ObserveService(f Facts, e Event) Facts {
+	switch e.Kind {
+	case EventDeclared:
+		return declared(f, e)
+	case EventCheckTaken:
+		if f.CheckOf != e.Service {
+			f.CheckFailures, f.CheckFailure = 0, nil
+		}
+		f.CheckOf, f.CheckRun, f.CheckTakenAt = e.Service, e.Run, e.At
+		f.CheckedAt = time.Time{}
+	case EventChecked:
+		if e.Run != f.CheckRun || !f.CheckedAt.IsZero() {
+			return f
+		}
+		f.CheckedAt, f.CheckFailure = e.At, e.Failure
+		if e.Failure != nil {
+			f.CheckFailures++
+		} else {
+			f.CheckFailures = 0
+		}
+	case EventSignalled, EventKilled:
+		if e.Cause == CauseEdited || e.Cause == CauseRestarted {
+			// Each replacement has a check of its own.
+			f.CheckOf = nil
+		}
+	case EventStop:
+		f.StoppedAt, f.StoppedUntil, f.StoppedBy = e.At, e.Until, e.By
+	case EventStart:
+		f.StoppedAt, f.StoppedUntil, f.StoppedBy = time.Time{}, time.Time{}, ""
+		f.Replicas = each(f.Replicas, e)
+	case EventRestart:
+		f.Replicas = each(f.Replicas, e)
+	case EventShutdown:
+		f.ShutdownAt = e.At
+	case EventShutdownNow:
+		if f.ShutdownAt.IsZero() {
+			f.ShutdownAt = e.At
+		}
+		f.ShutdownNowAt = e.At
+	case EventStarted, EventStartFailed, EventExited, EventEmptied, EventInspected, EventForgotten,
+		EventStartTaken, EventGroupSignalled, EventInspectTaken, EventForgetTaken, EventFound:
+		// of one replica
+	}
+	return f
+}
+
+func each(replicas []Instance, e Event) []Instance {
+	replicas = slices.Clone(replicas)
+	for n := range replicas {
+		replicas[n] = Observe(replicas[n], e)
+	}
+	return replicas
+}
+
+// declared is a change of what is wanted. Replicas that are wanted for the
+// first time get an instance; those that run the same process take over the
+// new live-class fields.
+func declared(f Facts, e Event) Facts {
+	f.EditedAt = e.At
+	if e.Service == nil {
+		// A person's stop ends with the manifest that it beat.
+		f.StoppedAt, f.StoppedUntil, f.StoppedBy = time.Time{}, time.Time{}, ""
+		f.DeclaredAt = time.Time{}
+		return f
+	}
+	if f.DeclaredAt.IsZero() {
+		f.DeclaredAt = e.At
+	}
+	f.Generation++
+	want := e.Service
+	replicas := slices.Clone(f.Replicas)
+	for n := range replicas {
+		if replicas[n].Spec != nil && spec.SameProcess(&replicas[n].Spec.Spec, &want.Spec) {
+			replicas[n].Spec = want
+		}
+	}
+	have := len(replicas)
+	for ordinal := range want.Spec.Replicas {
+		if f.index(ordinal) < 0 {
+			replicas = append(replicas, Instance{ID: ReplicaID{f.Name, ordinal}})
+		}
+	}
+	if len(replicas) > have {
+		slices.SortFunc(replicas, byOrdinal)
+	}
+	f.Replicas = replicas
+	return f
+}
+
+func byOrdinal(a, b Instance) int { return int(a.ID.Ordinal - b.ID.Ordinal) }

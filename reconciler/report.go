@@ -1,0 +1,298 @@
+package reconciler
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"svc.d/spec"
+	"svc.d/status"
+)
+
+// Report says how a service is: it takes each replica's verdict, which is what
+// Decide acts on, and puts it in words. It is pure. Words depend on the facts
+// and not on the time that has passed, so they change only when something did.
+func Report(want *spec.Service, f *Facts, now time.Time) status.ServiceStatus {
+	s := status.ServiceStatus{ObservedGeneration: f.Generation}
+	if want != nil {
+		s.File, s.Line = want.Source.File, want.Source.Line
+	}
+	if f.held(now) {
+		s.Held = &status.Held{By: f.StoppedBy, Since: f.StoppedAt, Until: f.StoppedUntil}
+	}
+	if want != nil && s.Held == nil && f.ShutdownAt.IsZero() {
+		s.DesiredReplicas = want.Spec.Replicas
+	}
+	r := plan(want, f, now)
+	worst := -1
+	for n := range f.Replicas {
+		v := judge(want, f, n, now, &r)
+		one := replica(want, f, n, v)
+		if one.Pid != 0 {
+			s.Replicas++
+			if one.Updated {
+				s.UpdatedReplicas++
+			}
+			if want != nil && one.Phase == status.PhaseRunning && !now.Before(one.Started.Add(minReady(want))) {
+				s.ReadyReplicas++
+			}
+		}
+		s.ReplicaStatuses = append(s.ReplicaStatuses, one)
+		if worst < 0 || worse(one, s.ReplicaStatuses[worst]) {
+			worst = n
+		}
+	}
+	if worst >= 0 {
+		w := s.ReplicaStatuses[worst]
+		s.Phase, s.Reason, s.Message = w.Phase, w.Reason, w.Message
+	} else {
+		s.Phase, s.Reason = status.PhaseHeld, string(ReasonReplicasZero)
+		s.Message = "declared with replicas: 0, so nothing runs"
+	}
+	s.Conditions = conditions(f, &r, s.ReplicaStatuses)
+	return s
+}
+
+func minReady(want *spec.Service) time.Duration {
+	return time.Duration(want.Spec.MinReadySeconds) * time.Second
+}
+
+// worse orders replicas for the one line that sums up a service.
+func worse(a, b status.Replica) bool {
+	if a.Phase != b.Phase {
+		return a.Phase.Severity() > b.Phase.Severity()
+	}
+	return b.Reason == "" && a.Reason != ""
+}
+
+func replica(want *spec.Service, f *Facts, n int, v verdict) status.Replica {
+	i := &f.Replicas[n]
+	one := status.Replica{
+		Name: i.ID.String(), Ordinal: i.ID.Ordinal, Phase: v.phase, Reason: string(v.reason),
+		Since: v.since, Next: v.next, Restarts: i.Restarts,
+	}
+	if i.stage() == stageLive {
+		one.Pid, one.Started = i.Pid, i.StartedAt
+		one.Updated = want != nil && !i.outdated(want)
+	}
+	if !i.Last.EndedAt.IsZero() {
+		one.LastExit = &status.Exit{
+			Code: i.Last.Exit.Status(), At: i.Last.EndedAt, Started: i.Last.StartedAt, Asked: i.Last.Asked,
+		}
+		if i.Last.Exit.Signal != 0 {
+			one.LastExit.Signal = string(spec.SignalOf(i.Last.Exit.Signal))
+		}
+	}
+	if v.reason == ReasonStuck || v.reason == ReasonDaemonized || v.reason == ReasonMainEnded {
+		for _, p := range i.Left {
+			one.Processes = append(one.Processes, status.Process(p))
+		}
+	}
+	one.Message = message(want, f, i, v)
+	return one
+}
+
+// message is the sentence to a reason.
+func message(want *spec.Service, f *Facts, i *Instance, v verdict) string {
+	switch v.reason {
+	case "":
+		return ""
+	case ReasonQueued:
+		return "waits for its turn to start"
+	case ReasonStarting:
+		return "is being started"
+	case ReasonEdited, ReasonRemoved, ReasonScaledDown, ReasonRestartRequested, ReasonShuttingDown, ReasonStopped:
+		return ending(want, f, i, v)
+	case ReasonReplicasZero:
+		return "declared with replicas: 0"
+	case ReasonMainEnded:
+		return "its main process " + ended(i) + "; what it left behind is being killed: " + names(i.Left)
+	case ReasonLeftOver:
+		return "processes that an earlier daemon left are being killed"
+	case ReasonStuck:
+		return "was killed and does not end: " + names(i.Left)
+	case ReasonExited:
+		return afterEnd(i, v, ended(i))
+	case ReasonDaemonized:
+		return afterEnd(i, v, fmt.Sprintf("%s, leaving %s: it put itself in the background and was killed; run it in the foreground%s",
+			ended(i), names(i.Left), foreground(i)))
+	case ReasonCompleted:
+		return ended(i) + ", which is success; restartPolicy " + string(want.Spec.RestartPolicy) + " does not run it again"
+	case ReasonRestartLimitExceeded:
+		limit := want.Spec.Backoff.Limit
+		why := ended(i)
+		if i.Failure != nil {
+			why = i.Failure.Message
+		}
+		return fmt.Sprintf("%s; gave up after %d restarts within %s (backoff.limit); restart it or edit its manifest to try again",
+			why, limit.Restarts, time.Duration(limit.Within))
+	case ReasonReplacementPending:
+		return "runs its former manifest until its turn to be replaced"
+	case ReasonReplacementBlocked:
+		return "keeps running its former manifest: " + f.CheckFailure.Message
+	case ReasonReplacementHalted:
+		return "keeps running its former manifest: a replica that was replaced already ended soon after its start"
+	default:
+		if i.Failure != nil {
+			return afterEnd(i, v, i.Failure.Message)
+		}
+		return ""
+	}
+}
+
+// ending is the message of a replica that is not to run, or not like this.
+func ending(want *spec.Service, f *Facts, i *Instance, v verdict) string {
+	why := map[Reason]string{
+		ReasonEdited:           "its manifest changed",
+		ReasonRemoved:          "no manifest declares it any more",
+		ReasonScaledDown:       "replicas was lowered",
+		ReasonRestartRequested: "a restart was asked for",
+		ReasonShuttingDown:     "the daemon shuts down",
+		ReasonStopped:          "stopped by " + who(f.StoppedBy),
+	}[v.reason]
+	switch {
+	case i.Quiet():
+		return why
+	case i.StoppingAt.IsZero():
+		return "is to end: " + why
+	case !i.KilledAt.IsZero():
+		return "was killed: " + why
+	default:
+		sig := "the stop signal"
+		if want == nil {
+			want = i.Spec
+		}
+		if want != nil {
+			sig = string(want.Spec.Lifecycle.StopSignal)
+		}
+		return fmt.Sprintf("was sent %s and has %s to end: %s", sig, grace(want, i), why)
+	}
+}
+
+// ended says how the latest run ended.
+func ended(i *Instance) string {
+	ran := i.EndedAt.Sub(i.StartedAt).Round(time.Millisecond)
+	if ran >= time.Second {
+		ran = ran.Round(time.Second)
+	}
+	switch {
+	case i.Exit.Unknown:
+		return fmt.Sprintf("ended after %s, it is not known how", ran)
+	case i.Exit.Signal != 0:
+		core := ""
+		if i.Exit.CoreDumped {
+			core = " (core dumped)"
+		}
+		return fmt.Sprintf("was killed by %s after %s%s", string(spec.SignalOf(i.Exit.Signal)), ran, core)
+	default:
+		return fmt.Sprintf("exited with code %d after %s", i.Exit.Code, ran)
+	}
+}
+
+// afterEnd adds what comes next to what has happened.
+func afterEnd(i *Instance, v verdict, what string) string {
+	if v.next.IsZero() {
+		return what
+	}
+	return fmt.Sprintf("%s; next start after a back-off of %s", what, v.next.Sub(i.EndedAt).Round(100*time.Millisecond))
+}
+
+// names lists processes.
+func names(left []Process) string {
+	if len(left) == 0 {
+		return "(none seen)"
+	}
+	var b strings.Builder
+	for n, p := range left {
+		if n > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%s (pid %d", p.Name, p.Pid)
+		if p.State != "" {
+			b.WriteString(", state " + p.State)
+		}
+		if p.WaitChannel != "" {
+			b.WriteString(", in " + p.WaitChannel)
+		}
+		b.WriteString(")")
+	}
+	return b.String()
+}
+
+// foregroundSwitches are the words that keep well-known programs from putting
+// themselves in the background.
+var foregroundSwitches = map[string]string{
+	"nginx":             `"-g", "daemon off;"`,
+	"redis-server":      `"--daemonize", "no"`,
+	"sshd":              `"-D"`,
+	"apache2":           `"-DFOREGROUND"`,
+	"httpd":             `"-DFOREGROUND"`,
+	"cron":              `"-f"`,
+	"crond":             `"-n"`,
+	"dnsmasq":           `"--keep-in-foreground"`,
+	"memcached":         `remove "-d"`,
+	"haproxy":           `"-db"`,
+	"php-fpm":           `"-F"`,
+	"rsyslogd":          `"-n"`,
+	"mongod":            `remove "--fork"`,
+	"lighttpd":          `"-D"`,
+	"chronyd":           `"-d"`,
+	"named":             `"-f"`,
+	"openvpn":           `remove "--daemon"`,
+	"supervisord":       `"-n"`,
+	"keepalived":        `"-n"`,
+	"stunnel":           `"foreground = yes" in its configuration`,
+	"smbd":              `"-F", "--no-process-group"`,
+	"slapd":             `"-d", "0"`,
+	"proftpd":           `"-n"`,
+	"vsftpd":            `"-obackground=NO"`,
+	"unbound":           `"-d"`,
+	"pg_ctl":            `run "postgres" itself`,
+	"pg_ctlcluster":     `"--foreground"`,
+	"in.tftpd":          `"--foreground"`,
+	"start-stop-daemon": `run the program itself`,
+}
+
+// foreground is the hint for a program that is well known.
+func foreground(i *Instance) string {
+	command := i.Spec.Spec.Command[0]
+	name := command[strings.LastIndexByte(command, '/')+1:]
+	if hint, ok := foregroundSwitches[name]; ok {
+		return fmt.Sprintf(" (for %s: %s)", name, hint)
+	}
+	return ""
+}
+
+// conditions are what people watch for beyond the phase.
+func conditions(f *Facts, r *rollout, replicas []status.Replica) []status.Condition {
+	var all []status.Condition
+	add := func(typ string, reason Reason, message string, since time.Time) {
+		all = append(all, status.Condition{
+			Type: typ, Status: "True", Reason: string(reason), Message: message, LastTransitionTime: since,
+		})
+	}
+	if f.CheckFailure != nil && r.reason == ReasonReplacementBlocked {
+		add("ReplacementBlocked", f.CheckFailure.Reason, f.CheckFailure.Message, r.since)
+	}
+	if n := slices.IndexFunc(replicas, func(s status.Replica) bool { return s.Reason == string(ReasonReplacementHalted) }); n >= 0 {
+		add("ReplacementHalted", ReasonReplacementHalted, replicas[n].Message, replicas[n].Since)
+	}
+	for _, one := range replicas {
+		if one.Reason == string(ReasonStuck) {
+			add("Stuck", ReasonStuck, one.Name+" "+one.Message, one.Since)
+			break
+		}
+	}
+	return all
+}
+
+// specJSON is a manifest's spec as it is shown. The types marshal always.
+func specJSON(want *spec.Service) json.RawMessage {
+	b, err := json.Marshal(want.Spec)
+	if err != nil {
+		panic("cannot marshal a spec: " + err.Error())
+	}
+	return b
+}

@@ -1,0 +1,77 @@
+package spec
+
+import (
+	"cmp"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// File is what one manifest file says.
+type File struct {
+	// Services are those of the documents that have no problem.
+	Services []*Service
+	// Problems are in order of document and line.
+	Problems []Problem
+	// Ignored are documents of somebody else's API group.
+	Ignored []Ignored
+}
+
+const (
+	// maxProblems bounds what a file that is no manifest at all can report.
+	maxProblems = 50
+	// maxValueShown bounds the value in a message; a line should hold both.
+	maxValueShown = 40
+)
+
+// Parse reads one manifest file. The extension of file decides how: .json is
+// JSON, an object or an array of objects; everything else is YAML of one or
+// many documents. Relative paths inside are resolved against the folder of
+// file, so file should be absolute; it is the logical path.
+//
+// All problems of all documents are reported at once; a document that has one
+// yields no Service. Documents that are empty are passed over. Since of the
+// problems is left zero. Time and memory are bounded by a small multiple of
+// the length of data; how long that may be is for the caller to say. Nothing
+// of data is kept.
+func Parse(file string, data []byte) File {
+	d := &decoder{file: file}
+	if strings.EqualFold(filepath.Ext(file), ".ini") {
+		d.failAt(0, 0, iniMessage)
+		return d.result
+	}
+	if line, column, what := findJunk(data); what != "" {
+		d.failAt(line, column, what)
+		return d.result
+	}
+	if strings.EqualFold(filepath.Ext(file), ".json") {
+		d.parseJSON(data)
+	} else {
+		d.parseYAML(data)
+	}
+	// Fields that are missing are noticed after those that are there.
+	slices.SortStableFunc(d.result.Problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Document, b.Document), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return d.result
+}
+
+// String renders the problem in one line:
+// "web.yaml:7:3: spec.comand: unknown field, did you mean "command"?".
+func (p Problem) String() string {
+	text := p.File
+	if p.Line > 0 {
+		text += ":" + strconv.Itoa(p.Line)
+		if p.Column > 0 {
+			text += ":" + strconv.Itoa(p.Column)
+		}
+	}
+	if p.Field != "" {
+		text += ": " + p.Field
+	}
+	return text + ": " + p.Message
+}
+
+// Error returns what String returns.
+func (p Problem) Error() string { return p.String() }

@@ -1,0 +1,197 @@
+package spec
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Schema returns the JSON Schema (draft 2020-12) of a document of kind
+// Service, for editors and checkers. It is made from the Go types and from the
+// tables that Parse uses, and is the same on every call. What no schema can
+// say (soft <= hard, initialDelay <= maxDelay) only Parse checks.
+func Schema() ([]byte, error) {
+	defaults := Defaults()
+	schema := schemaOf("", reflect.TypeFor[Service](), reflect.Value{})
+	schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	schema["title"] = "Service of " + APIVersion
+	properties := schema["properties"].(node)
+	properties["spec"] = schemaOf("spec", reflect.TypeFor[Spec](), reflect.ValueOf(defaults))
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(schema); err != nil {
+		return nil, fmt.Errorf("cannot write the schema: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// node is an object of a schema.
+type node = map[string]any
+
+// schemaOf describes the type of the field at path. preset is its default;
+// invalid where there is none.
+func schemaOf(path string, t reflect.Type, preset reflect.Value) node {
+	schema := node{}
+	switch {
+	case constraints(path, t) != nil:
+		schema = constraints(path, t)
+	case t.Kind() == reflect.Pointer:
+		return schemaOf(path, t.Elem(), reflect.Value{})
+	case t.Kind() == reflect.Struct:
+		schema = objectSchema(path, t, preset)
+	case t.Kind() == reflect.Slice:
+		schema["type"] = "array"
+		schema["items"] = schemaOf(path+"[]", t.Elem(), reflect.Value{})
+	case t.Kind() == reflect.Bool:
+		schema["type"] = "boolean"
+	case t.Kind() == reflect.String:
+		schema["type"] = "string"
+	default:
+		panic("no schema for " + path + " of type " + t.String()) // a new type: the test of the schema meets it
+	}
+	maps.Copy(schema, lengths(path))
+	if text := describe(path); text != "" {
+		schema["description"] = text
+	}
+	if preset.IsValid() && t.Kind() != reflect.Struct {
+		schema["default"] = preset.Interface()
+	}
+	return schema
+}
+
+func objectSchema(path string, t reflect.Type, preset reflect.Value) node {
+	properties := node{}
+	for i := range t.NumField() {
+		field := t.Field(i)
+		name := jsonName(field)
+		if name == "-" {
+			continue
+		}
+		var value reflect.Value
+		if preset.IsValid() && !strings.Contains(field.Tag.Get("json"), ",omit") && !slices.Contains(requiredAt(path), name) {
+			value = preset.Field(i)
+		}
+		properties[name] = schemaOf(strings.TrimPrefix(path+"."+name, "."), field.Type, value)
+	}
+	schema := node{"type": "object", "additionalProperties": false, "properties": properties}
+	if required := requiredAt(path); len(required) > 0 {
+		schema["required"] = required
+	}
+	return schema
+}
+
+// requiredAt lists the fields that the object at path must have.
+func requiredAt(path string) []string {
+	switch path {
+	case "":
+		return documentFields.required()
+	case "metadata":
+		return metadataFields.required()
+	case "spec":
+		return specFields.required()
+	case "spec.env[]":
+		return envVarFields.required()
+	case "spec.envFrom[]":
+		return envFromFields.required()
+	case "spec.backoff.limit":
+		return limitFields.required()
+	default:
+		return nil
+	}
+}
+
+// constraints describes what the Go type alone does not tell, or returns nil.
+func constraints(path string, t reflect.Type) node {
+	switch path {
+	case "apiVersion":
+		return node{"const": APIVersion}
+	case "kind":
+		return node{"const": KindService}
+	case "metadata.name":
+		return node{"type": "string", "maxLength": maxLabelName, "pattern": dnsLabelPattern}
+	case "metadata.labels":
+		return node{
+			"type": "object", "propertyNames": node{"pattern": labelKeyPattern},
+			"additionalProperties": node{"type": "string", "maxLength": maxLabelName, "pattern": labelValuePattern},
+		}
+	case "metadata.annotations":
+		return node{"type": "object", "additionalProperties": node{"type": "string"}}
+	case "spec.replicas":
+		return replicasBounds.schema()
+	case "spec.terminationGracePeriodSeconds", "spec.minReadySeconds":
+		return secondsBounds.schema()
+	case "spec.backoff.limit.restarts":
+		return restartsBounds.schema()
+	case "spec.successExitCodes[]":
+		return exitBounds.schema()
+	}
+	switch t {
+	case reflect.TypeFor[ID]():
+		return node{"anyOf": []node{idBounds.schema(), {"type": "string", "minLength": 1}}}
+	case reflect.TypeFor[Umask]():
+		return node{"anyOf": []node{{"type": "string", "pattern": "^(0o)?0*[0-7]{1,3}$"}, {"type": "integer", "minimum": 0, "maximum": 777}}}
+	case reflect.TypeFor[Duration]():
+		return node{"type": "string", "pattern": durationPattern}
+	case reflect.TypeFor[RestartPolicy]():
+		return node{"enum": restartPolicies}
+	case reflect.TypeFor[Signal]():
+		return node{"anyOf": []node{{"type": "string", "pattern": signalPattern()}, {"type": "integer", "minimum": 1, "maximum": sigRTMax}}}
+	case reflect.TypeFor[map[string]Rlimit]():
+		return rlimitsSchema()
+	}
+	return nil
+}
+
+// lengths bounds lists and texts.
+func lengths(path string) node {
+	switch path {
+	case "spec.command", "spec.successExitCodes":
+		return node{"minItems": 1}
+	case "spec.command[]", "spec.args[]", "spec.env[].value":
+		return node{"maxLength": maxArgLength}
+	case "spec.workingDir", "spec.envFrom[].file":
+		return node{"minLength": 1}
+	case "spec.env[].name":
+		return node{"pattern": "^[^=]+$"}
+	case "spec.envFrom[].prefix":
+		return node{"pattern": "^[^=]*$"}
+	default:
+		return nil
+	}
+}
+
+// The same rules as in names.go, as regular expressions of ECMA 262.
+const (
+	dnsLabelPattern   = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+	labelNamePattern  = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+	labelValuePattern = "^(" + labelNamePattern + ")?$"
+	labelKeyPattern   = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?" + labelNamePattern + "$"
+	durationPattern   = "^\\+?([0-9]+(\\.[0-9]*)?|\\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)(([0-9]+(\\.[0-9]*)?|\\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))*$"
+)
+
+func signalPattern() string {
+	names := append(slices.Clone(signalNames[1:]), "IOT", "POLL", "CLD", "RTMIN(\\+[0-9]+)?", "RTMAX(-[0-9]+)?")
+	return "^((SIG)?(" + strings.Join(names, "|") + ")|[0-9]+)$"
+}
+
+func rlimitsSchema() node {
+	limit := []node{{"type": "integer", "minimum": 0}, {"const": unlimited}}
+	both := node{
+		"type": "object", "additionalProperties": false, "required": rlimitFields.required(),
+		"properties": node{"soft": node{"anyOf": limit}, "hard": node{"anyOf": limit}},
+	}
+	return node{
+		"type": "object", "propertyNames": node{"enum": rlimitNames},
+		"additionalProperties": node{"anyOf": append(slices.Clone(limit), both)},
+	}
+}
+
+func (b bounds) schema() node {
+	return node{"type": "integer", "minimum": b.min, "maximum": b.max}
+}
