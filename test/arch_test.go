@@ -25,7 +25,8 @@ var arrows = map[string][]string{
 	"cmd/reconciler":      {"spec", "status", "watch", "reconciler", "reconciler/host", "reconciler/api"},
 	"test":                {},
 	"test/beacon":         {},
-	"test/bench":          {},
+	"test/bench":          {"test/world"},
+	"test/world":          {},
 }
 
 // daemonModules are the modules that may be linked into the daemon: why, and

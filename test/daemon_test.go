@@ -69,8 +69,15 @@ func newDaemon(binary string, f folders, arguments ...string) *daemon {
 	}
 	return &daemon{
 		binary: binary, stateDir: f.state, log: filepath.Join(f.root, "daemon.log"),
-		command: exec.Command(binary, arguments...),
+		command: newCommand(binary, arguments...),
 	}
+}
+
+// newCommand has the Go runtime print every goroutine when it is told to abort.
+func newCommand(binary string, arguments ...string) *exec.Cmd {
+	command := exec.Command(binary, arguments...)
+	command.Env = append(os.Environ(), "GOTRACEBACK=all")
+	return command
 }
 
 // startDaemon starts one that ends with the test, which fails when the daemon

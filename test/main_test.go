@@ -87,23 +87,3 @@ func program(t testing.TB, build func() (string, error)) string {
 	}
 	return file
 }
-
-// needCgroups skips a test that needs a writable cgroup v2 tree.
-func needCgroups(t testing.TB) {
-	t.Helper()
-	refusal, err := built.cgroups()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if refusal != "" {
-		t.Skip("needs a writable cgroup v2 tree:", refusal)
-	}
-}
-
-// needRoot skips a test that runs programs as other users.
-func needRoot(t testing.TB) {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("needs root: it runs programs as other users")
-	}
-}
