@@ -131,14 +131,18 @@ type Condition struct {
 
 // Daemon is what the daemon says of itself and of its directory.
 type Daemon struct {
-	APIVersion string      `json:"apiVersion"`
-	Kind       string      `json:"kind"` // Daemon
-	Version    string      `json:"version"`
-	Pid        int         `json:"pid"`
-	Dir        string      `json:"dir"`
-	StateDir   string      `json:"stateDir"`
-	LogDir     string      `json:"logDir"`
-	StartedAt  time.Time   `json:"startedAt"`
+	APIVersion string    `json:"apiVersion"`
+	Kind       string    `json:"kind"` // Daemon
+	Version    string    `json:"version"`
+	Pid        int       `json:"pid"`
+	Dir        string    `json:"dir"`
+	StateDir   string    `json:"stateDir"`
+	LogDir     string    `json:"logDir"`
+	StartedAt  time.Time `json:"startedAt"`
+	// StoppingSince is when the shutdown began; zero while there is none.
+	StoppingSince time.Time `json:"stoppingSince,omitzero"`
+	// Recursive says that sub-directories are read too.
+	Recursive  bool        `json:"recursive,omitempty"`
 	Conditions []Condition `json:"conditions,omitempty"`
 	Problems   []Problem   `json:"problems,omitempty"`
 	Ignored    []Ignored   `json:"ignored,omitempty"`

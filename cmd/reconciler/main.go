@@ -1,3 +1,69 @@
+// Command reconciler runs what the manifests in a directory declare, keeps it
+// running, and follows every edit. `reconciler --dir DIR` is the daemon; the
+// other commands ask or tell a daemon that runs.
 package main
 
-func main() {}
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"svc.d/reconciler/host"
+)
+
+func main() {
+	// The host runs this program once more to set up a process before its exec.
+	// That must come first: nothing else may happen in such a process.
+	if host.IsExecStage() {
+		host.RunExecStage()
+	}
+	a := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now}
+	os.Exit(a.run(context.Background(), os.Args[1:]))
+}
+
+// app is one run of the program: what it may touch of the process.
+type app struct {
+	stdout, stderr io.Writer
+	env            func(string) string
+	now            func() time.Time
+	stateDir       string // of the flag; see dirs
+}
+
+// exit is an error with an exit code of its own. An empty one has been reported.
+type exit struct {
+	code int
+	err  error
+}
+
+func (e *exit) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exit) Unwrap() error { return e.err }
+
+// run carries out the command line and returns the exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	code := 1
+	var coded *exit
+	if errors.As(err, &coded) {
+		code, err = coded.code, coded.err
+	}
+	if err != nil {
+		fmt.Fprintln(a.stderr, "error: "+err.Error())
+	}
+	return code
+}

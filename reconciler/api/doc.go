@@ -1,2 +1,20 @@
-// Package api serves the engine's state as HTTP and JSON on a Unix socket.
+// Package api serves the engine's state as HTTP and JSON on a Unix socket, and
+// has the client for it. Shapes and paths are Kubernetes' own:
+//
+//	GET  /apis/svc.d/v1/services
+//	GET  /apis/svc.d/v1/services/NAME
+//	POST /apis/svc.d/v1/services/NAME/restart   {"ordinal": 0}
+//	POST /apis/svc.d/v1/services/NAME/stop      {"for": "10m"} or {"until": "2026-01-02T15:04:05Z"}
+//	POST /apis/svc.d/v1/services/NAME/start
+//	GET  /apis/svc.d/v1/daemon
+//	POST /apis/svc.d/v1/prune
+//	GET  /version
+//	GET  /healthz
+//
+// A POST is answered by the service as it is right after. An error is answered
+// by a status.Failure.
+//
+// Nothing that a client does can hold up the engine: every question to it has a
+// deadline and is answered in full before a byte is sent, and connections,
+// bodies and times are limited.
 package api

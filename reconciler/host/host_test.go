@@ -146,11 +146,11 @@ func TestTheExitOfAMainProcess(t *testing.T) {
 	}{
 		"code 0 is told":                       {"exit 0", reconciler.Exit{}},
 		"code 255 is told":                     {"exit 255", reconciler.Exit{Code: 255}},
-		"a signal is told":                     {"kill -KILL $$", reconciler.Exit{Signal: syscall.SIGKILL}},
-		"a real-time signal is told":           {"kill -40 $$", reconciler.Exit{Signal: 40}},
-		"SIGHUP ends what does not care":       {"kill -HUP $$; sleep 100", reconciler.Exit{Signal: syscall.SIGHUP}},
-		"SIGPIPE is not ignored":               {"kill -PIPE $$; sleep 100", reconciler.Exit{Signal: syscall.SIGPIPE}},
-		"a signal without a core is told so":   {"ulimit -c 0; kill -SEGV $$", reconciler.Exit{Signal: syscall.SIGSEGV}},
+		"a signal is told":                     {"kill -KILL $$$$", reconciler.Exit{Signal: syscall.SIGKILL}},
+		"a real-time signal is told":           {"kill -40 $$$$", reconciler.Exit{Signal: 40}},
+		"SIGHUP ends what does not care":       {"kill -HUP $$$$; sleep 100", reconciler.Exit{Signal: syscall.SIGHUP}},
+		"SIGPIPE is not ignored":               {"kill -PIPE $$$$; sleep 100", reconciler.Exit{Signal: syscall.SIGPIPE}},
+		"a signal without a core is told so":   {"ulimit -c 0; kill -SEGV $$$$", reconciler.Exit{Signal: syscall.SIGSEGV}},
 		"what ends at once is told once of it": {"", reconciler.Exit{}},
 	}
 	forBoth(t, func(t *testing.T, m *machine) {

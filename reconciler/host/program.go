@@ -278,9 +278,9 @@ func readEnvFiles(list []spec.EnvFrom) ([]spec.EnvVar, *reconciler.Failure) {
 			}
 			return nil, failure(reconciler.ReasonEnvFileInvalid, "cannot read the environment file %s: %v", from.File, err)
 		}
-		parsed, err := parseEnvFile(from.File, data)
+		parsed, err := spec.ParseEnvFile(from.File, data)
 		if err != nil {
-			return nil, failure(reconciler.ReasonEnvFileInvalid, "cannot use the environment file %s: %v", from.File, err)
+			return nil, &reconciler.Failure{Reason: reconciler.ReasonEnvFileInvalid, Message: err.Error()}
 		}
 		for _, v := range parsed {
 			vars = append(vars, spec.EnvVar{Name: from.Prefix + v.Name, Value: v.Value})

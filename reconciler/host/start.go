@@ -135,7 +135,7 @@ func makePlan(a *accounts, s *spec.Service, ordinal int32) (*plan, *reconciler.F
 	if f != nil {
 		return nil, f
 	}
-	inv := process(s, ordinal, who.environment(), files)
+	inv := s.Process(ordinal, who.environment(), files)
 	p := &plan{argv: inv.Argv, env: inv.Env, dir: s.Spec.WorkingDir, umask: int(s.Spec.SecurityContext.Umask), rlimits: limits, who: who}
 	if p.dir == "" {
 		p.dir = "/"

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"svc.d/reconciler/api"
+	"svc.d/status"
+)
+
+// client is for the daemon that the flags and the environment point to.
+func (a *app) client() (*api.Client, error) {
+	dir, err := a.findStateDir()
+	if err != nil {
+		return nil, err
+	}
+	return api.NewClient(dir), nil
+}
+
+// withHint says what to do when there is no daemon to talk to.
+func withHint(err error) error {
+	var unreachable *api.UnreachableError
+	if errors.As(err, &unreachable) {
+		return fmt.Errorf("%w; start one with `reconciler --dir DIR`, or point to it with --state-dir", err)
+	}
+	return err
+}
+
+// situation is what most commands start from.
+type situation struct {
+	client   *api.Client
+	services []status.Service
+	daemon   *status.Daemon
+}
+
+// ask gets all services and the daemon's report.
+func (a *app) ask(ctx context.Context) (*situation, error) {
+	client, err := a.client()
+	if err != nil {
+		return nil, err
+	}
+	list, err := client.Services(ctx)
+	if err != nil {
+		return nil, withHint(err)
+	}
+	daemon, err := client.Daemon(ctx)
+	if err != nil {
+		return nil, withHint(err)
+	}
+	return &situation{client, list.Items, daemon}, nil
+}
+
+// problemsOf are those of a service and of its file.
+func (s *situation) problemsOf(service *status.Service) []status.Problem {
+	return slices.DeleteFunc(slices.Clone(s.daemon.Problems), func(p status.Problem) bool {
+		return p.Service != service.Metadata.Name && (p.File != service.Status.File || p.Service != "")
+	})
+}
+
+// each runs a verb on every name and reports each failure; the error says only
+// that there was one.
+func (a *app) each(names []string, verb func(name string) error) error {
+	failed := false
+	for _, name := range names {
+		if err := verb(name); err != nil {
+			if len(names) == 1 {
+				return err
+			}
+			fmt.Fprintln(a.stderr, "error: "+err.Error())
+			failed = true
+		}
+	}
+	if failed {
+		return &exit{code: 1}
+	}
+	return nil
+}
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "    ") // kubectl's
+	return enc.Encode(v)
+}
+
+func writeYAML(w io.Writer, v any) error {
+	text, err := status.YAML(v)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(text)
+	return err
+}
+
+// oneOf checks the value of a flag.
+func oneOf(flag, value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return fmt.Errorf("cannot use --%s %q: it must be one of %s", flag, value, strings.Join(allowed[1:], ", "))
+}

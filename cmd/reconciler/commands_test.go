@@ -1,0 +1,236 @@
+package main
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"svc.d/reconciler"
+	"svc.d/spec"
+	"svc.d/status"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+const fleet = `apiVersion: svc.d/v1
+kind: Service
+metadata: {name: db}
+spec: {command: [postgres, -D, /data]}
+---
+apiVersion: svc.d/v1
+kind: Service
+metadata: {name: web, labels: {app: web, tier: front}, annotations: {owner: "ops"}}
+spec:
+  command: [/usr/bin/web]
+  args: [--name, "$(SVC_NAME)"]
+  replicas: 2
+  env: [{name: LEVEL, value: "true"}]
+---
+apiVersion: svc.d/v1
+kind: Service
+metadata: {name: web-0}
+spec: {command: [sleep, infinity]}
+---
+apiVersion: svc.d/v1
+kind: Service
+metadata: {name: job}
+spec: {command: [make, report], restartPolicy: OnFailure}
+`
+
+// troubled is the fleet with something the matter in each way that is shown.
+func troubled(b *bench) {
+	db := b.service("db")
+	db.Status.Replicas, db.Status.ReadyReplicas, db.Status.UpdatedReplicas = 0, 0, 0
+	db.Status.Phase, db.Status.Reason = status.PhaseCrashLoopBackOff, "Exited"
+	db.Status.Message = "exited with code 1 after 3s; next start after a back-off of 40s"
+	db.Status.ReplicaStatuses = []status.Replica{{
+		Name: "db-0", Phase: db.Status.Phase, Reason: "Exited", Message: db.Status.Message, Restarts: 6,
+		Since: now.Add(-8 * time.Second), Next: now.Add(32 * time.Second),
+		LastExit: &status.Exit{Code: 1, Started: now.Add(-11 * time.Second), At: now.Add(-8 * time.Second)},
+	}}
+	web := b.service("web")
+	web.Status.Reason, web.Status.Message = "ReplacementBlocked", "keeps running its former manifest: cannot find /usr/bin/wbe"
+	web.Status.UpdatedReplicas = 1
+	web.Status.ReplicaStatuses[1].Updated = false
+	web.Status.ReplicaStatuses[1].LastExit = &status.Exit{Code: 137, Signal: "SIGKILL", At: now.Add(-time.Hour), Asked: true}
+	web.Status.ReplicaStatuses[1].Restarts = 1
+	web.Status.Conditions = []status.Condition{{
+		Type: "ReplacementBlocked", Status: "True", Reason: "CommandNotFound", Message: "cannot find /usr/bin/wbe",
+		LastTransitionTime: now.Add(-5 * time.Minute),
+	}}
+	job := b.service("job")
+	job.Status.Phase, job.Status.Reason, job.Status.Message = status.PhaseTerminating, "Stuck", "was killed and does not end"
+	job.Status.ReplicaStatuses[0].Phase, job.Status.ReplicaStatuses[0].Reason = status.PhaseTerminating, "Stuck"
+	job.Status.ReplicaStatuses[0].Processes = []status.Process{{Pid: 77, Name: "make", State: "D", WaitChannel: "nfs_wait"}}
+	held := b.service("web-0")
+	held.Status.Phase, held.Status.DesiredReplicas, held.Status.Replicas, held.Status.ReadyReplicas = status.PhaseHeld, 0, 0, 0
+	held.Status.Reason, held.Status.Message = "Stopped", "stopped by alice (uid 1000)"
+	held.Status.Held = &status.Held{By: "alice (uid 1000)", Since: now.Add(-90 * time.Second), Until: now.Add(time.Hour)}
+	held.Status.ReplicaStatuses = nil
+	s := &b.engine.snapshot
+	const file = "/etc/svc.d/all.yaml" // of a length that does not differ from run to run
+	for i := range s.Services {
+		s.Services[i].Status.File = file
+	}
+	s.Set = &spec.Set{
+		Services: s.Set.Services,
+		Problems: []spec.Problem{
+			{Source: spec.Source{File: file, Document: 2, Line: 11}, Column: 3, Field: "spec.comand",
+				Message: `unknown field, did you mean "command"?`, Service: "web", Since: now.Add(-5 * time.Minute)},
+			{Source: spec.Source{File: "/etc/svc.d/new.yaml"}, Message: "cannot read it: permission denied", Since: now.Add(-time.Minute)},
+		},
+	}
+	s.Conditions = []status.Condition{
+		{Type: "Degraded", Status: "True", Reason: "NoCgroups", Message: "processes can escape", LastTransitionTime: now.Add(-time.Hour)},
+		{Type: spec.ConditionPruneHeld, Status: "True", Reason: "MassRemoval", Message: "5 of 8 services would be removed", LastTransitionTime: now},
+	}
+}
+
+func TestCommandsPrintWhatIsKept(t *testing.T) {
+	const edited = `apiVersion: svc.d/v1
+kind: Service
+metadata: {name: web, labels: {app: web, tier: front}, annotations: {owner: "ops"}}
+spec:
+  command: [/usr/bin/web]
+  args: [--name, "other"]
+  replicas: 3
+  env: [{name: LEVEL, value: "true"}]
+---
+apiVersion: svc.d/v1
+kind: Service
+metadata: {name: db}
+spec: {command: [postgres, -D, /data], terminationGracePeriodSeconds: 90}
+---
+apiVersion: svc.d/v1
+kind: Service
+metadata: {name: cache}
+spec: {command: [redis-server], replicas: 2}
+`
+	const misspelt = "apiVersion: svc.d/v1\nkind: Service\nmetadata: {name: web}\nspec: {comand: [x], replicas: -1}\n"
+	empty := func(b *bench) { b.engine.snapshot.Services = nil }
+	tests := map[string]struct {
+		prepare func(*bench)
+		args    []string
+	}{
+		"get shows a table":                                      {nil, []string{"get"}},
+		"get shows trouble in the table and after it":            {troubled, []string{"get"}},
+		"get wide shows where and why":                           {troubled, []string{"get", "-o", "wide"}},
+		"get tells of a shutdown":                                {func(b *bench) { b.engine.snapshot.Stopping = now.Add(-3 * time.Second) }, []string{"get"}},
+		"get of names shows them in the order given":             {troubled, []string{"get", "web", "service.svc.d/db"}},
+		"get of an unknown name suggests one and shows the rest": {nil, []string{"get", "webb", "db"}},
+		"get yaml of one name is no list":                        {nil, []string{"get", "web", "-o", "yaml"}},
+		"get json is a list":                                     {nil, []string{"get", "db", "job", "-o", "json"}},
+		"get name can be given to other commands":                {nil, []string{"get", "-o", "name"}},
+		"get of an empty directory says so":                      {empty, []string{"get"}},
+		"get of an empty directory as json is an empty list":     {empty, []string{"get", "-o", "json"}},
+		"get refuses an unknown output":                          {nil, []string{"get", "-o", "xml"}},
+		"describe tells of a crash loop":                         {troubled, []string{"describe", "db"}},
+		"describe tells of a blocked replacement":                {troubled, []string{"describe", "web"}},
+		"describe tells of what is stuck and what is held":       {troubled, []string{"describe", "job", "web-0"}},
+		"describe without a name gives an example":               {nil, []string{"describe"}},
+		"restart of a service":                                   {nil, []string{"restart", "web"}},
+		"restart of a replica":                                   {nil, []string{"restart", "web-1"}},
+		"restart prefers the service that is called like that":   {nil, []string{"restart", "web-0"}},
+		"restart of a replica that is not there":                 {nil, []string{"restart", "web-2"}},
+		"restart of a held service is refused":                   {troubled, []string{"restart", "web-0"}},
+		"stop until start":                                       {nil, []string{"stop", "web"}},
+		"stop for some time":                                     {nil, []string{"stop", "web", "--for", "10m"}},
+		"stop for no time is refused":                            {nil, []string{"stop", "web", "--for", "0s"}},
+		"stop of a replica is refused":                           {nil, []string{"stop", "web-1"}},
+		"start of what is held":                                  {troubled, []string{"start", "web-0"}},
+		"start of what is not held":                              {nil, []string{"start", "web"}},
+		"prune without a held removal":                           {nil, []string{"prune"}},
+		"prune without confirmation":                             {troubled, []string{"prune"}},
+		"prune with confirmation":                                {troubled, []string{"prune", "--confirm"}},
+		"diff of what is in force":                               {nil, []string{"diff"}},
+		"diff of an edited directory":                            {func(b *bench) { b.write("svc.d/all.yaml", edited) }, []string{"diff"}},
+		"diff of a file covers only that file":                   {func(b *bench) { b.write("cache.yaml", edited) }, []string{"diff", "$DIR/cache.yaml"}},
+		"diff of another directory":                              {func(b *bench) { b.write("other/all.yaml", fleet) }, []string{"diff", "$DIR/other"}},
+		"diff of a broken file stops nothing":                    {func(b *bench) { b.write("svc.d/all.yaml", misspelt) }, []string{"diff"}},
+		"diff of a missing path":                                 {nil, []string{"diff", "$DIR/nowhere"}},
+		"validate of good files":                                 {nil, []string{"validate", "$DIR/svc.d"}},
+		"validate of bad files":                                  {func(b *bench) { b.write("svc.d/bad.yaml", misspelt) }, []string{"validate", "$DIR/svc.d"}},
+		"validate without a path gives an example":               {nil, []string{"validate"}},
+		"no daemon":                          {nil, []string{"get", "--state-dir", "$DIR/nothing"}},
+		"an unknown command suggests one":    {nil, []string{"gte"}},
+		"an unknown flag points to the help": {nil, []string{"get", "--wide"}},
+		"help of stop":                       {nil, []string{"stop", "--help"}},
+		"flags without a directory":          {nil, []string{"--no-cgroups"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, fleet)
+			if test.prepare != nil {
+				test.prepare(b)
+			}
+			golden(t, strings.ReplaceAll(name, " ", "-")+".golden", b.run(test.args...))
+		})
+	}
+}
+
+// golden compares with a file in testdata, or rewrites it.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestCommandsTellTheEngine(t *testing.T) {
+	tests := map[string]struct {
+		args []string
+		want []reconciler.Command
+	}{
+		"restart of a service":  {[]string{"restart", "web"}, []reconciler.Command{{Kind: reconciler.EventRestart, Service: "web", Ordinal: -1}}},
+		"restart of a replica":  {[]string{"restart", "web-1"}, []reconciler.Command{{Kind: reconciler.EventRestart, Service: "web", Ordinal: 1}}},
+		"a service named web-0": {[]string{"restart", "web-0"}, []reconciler.Command{{Kind: reconciler.EventRestart, Service: "web-0", Ordinal: -1}}},
+		"stop of two, one unknown": {[]string{"stop", "db", "nobody", "service/web"}, []reconciler.Command{
+			{Kind: reconciler.EventStop, Service: "db", Ordinal: -1}, {Kind: reconciler.EventStop, Service: "web", Ordinal: -1},
+		}},
+		"start":                  {[]string{"start", "job"}, []reconciler.Command{{Kind: reconciler.EventStart, Service: "job", Ordinal: -1}}},
+		"a name with a bad flag": {[]string{"stop", "web", "--for", "soon"}, nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, fleet)
+			b.run(test.args...)
+			if diff := cmp.Diff(test.want, b.engine.commands, cmpopts.IgnoreFields(reconciler.Command{}, "By")); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			for _, c := range b.engine.commands {
+				if !strings.Contains(c.By, "uid ") {
+					t.Errorf("By is %q, and should name the user", c.By)
+				}
+			}
+		})
+	}
+}
+
+func TestPruneReachesTheWatcherOnlyWhenConfirmed(t *testing.T) {
+	b := newBench(t, fleet)
+	troubled(b)
+	b.run("prune")
+	if b.engine.pruned != 0 {
+		t.Fatal("pruned without confirmation")
+	}
+	b.run("prune", "--confirm")
+	if b.engine.pruned != 1 {
+		t.Fatalf("pruned %d times, want once", b.engine.pruned)
+	}
+}

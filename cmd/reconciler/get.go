@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"svc.d/spec"
+	"svc.d/status"
+)
+
+func (a *app) get() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "get [NAME...]",
+		Short: "List services",
+		Long: `List services, with what is wrong in the directory after the list.
+
+STATUS is Running, Completed, Held, Pending, Terminating, CrashLoopBackOff or
+Failed, with the reason where there is one; "describe" says more.`,
+		Example: "  reconciler get web -o wide",
+		RunE: func(cmd *cobra.Command, names []string) error {
+			if err := oneOf("output", output, "", "json", "yaml", "wide", "name"); err != nil {
+				return err
+			}
+			return a.list(cmd.Context(), names, output)
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "json, yaml, wide or name")
+	return cmd
+}
+
+func (a *app) list(ctx context.Context, names []string, output string) error {
+	s, err := a.ask(ctx)
+	if err != nil {
+		return err
+	}
+	chosen := s.services
+	var unknown error
+	if len(names) > 0 {
+		chosen = nil
+		unknown = a.each(names, func(name string) error {
+			t, err := resolve(s.services, name)
+			if err == nil && !slices.ContainsFunc(chosen, func(c status.Service) bool { return c.Metadata.Name == t.service.Metadata.Name }) {
+				chosen = append(chosen, *t.service)
+			}
+			return err
+		})
+		if len(chosen) == 0 {
+			return unknown
+		}
+	}
+	if err := a.show(s, chosen, len(names) == 1, output); err != nil {
+		return err
+	}
+	if output != "" && output != "wide" {
+		return unknown
+	}
+	if err := a.afterTable(s, chosen, len(names) > 0); err != nil {
+		return err
+	}
+	return unknown
+}
+
+// show writes the services in the wanted form. A single one that was asked for
+// by its name is not put into a list, as in kubectl.
+func (a *app) show(s *situation, chosen []status.Service, single bool, output string) error {
+	var value any = status.ServiceList{APIVersion: spec.APIVersion, Kind: "ServiceList", Items: chosen}
+	if single {
+		value = chosen[0]
+	}
+	switch output {
+	case "json":
+		return writeJSON(a.stdout, value)
+	case "yaml":
+		return writeYAML(a.stdout, value)
+	case "name":
+		return status.WriteNames(a.stdout, chosen)
+	default:
+		if len(chosen) == 0 {
+			_, err := fmt.Fprintf(a.stderr, "No services are declared in %s.\n", s.daemon.Dir)
+			return err
+		}
+		return status.WriteTable(a.stdout, chosen, a.now(), output == "wide")
+	}
+}
+
+// afterTable writes to stderr what a reader of the table must not miss. For
+// chosen services that is what concerns them.
+func (a *app) afterTable(s *situation, chosen []status.Service, named bool) error {
+	report := *s.daemon
+	if named {
+		report.Problems = nil
+		for i := range chosen {
+			report.Problems = append(report.Problems, s.problemsOf(&chosen[i])...)
+		}
+	}
+	return status.WriteProblems(a.stderr, &report, s.services, a.now())
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+)
+
+// consoleCore writes one line a change for people: the time, the message, then
+// key=value. zap's own console encoder writes the keys as JSON.
+type consoleCore struct {
+	zapcore.LevelEnabler
+	out    zapcore.WriteSyncer
+	prefix []zapcore.Field
+}
+
+func (c *consoleCore) With(fields []zapcore.Field) zapcore.Core {
+	clone := *c
+	clone.prefix = append(clone.prefix[:len(clone.prefix):len(clone.prefix)], fields...)
+	return &clone
+}
+
+func (c *consoleCore) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.Enabled(e.Level) {
+		return checked.AddCore(e, c)
+	}
+	return checked
+}
+
+func (c *consoleCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	var line strings.Builder
+	line.WriteString(e.Time.Format("15:04:05.000 "))
+	if e.Level >= zapcore.WarnLevel {
+		line.WriteString("ERROR ")
+	}
+	fmt.Fprintf(&line, "%-16s", e.Message)
+	for _, f := range c.prefix {
+		writeField(&line, f)
+	}
+	for _, f := range fields {
+		writeField(&line, f)
+	}
+	text := strings.TrimRight(line.String(), " ") + "\n"
+	_, err := c.out.Write([]byte(text))
+	return err
+}
+
+func (c *consoleCore) Sync() error { return c.out.Sync() }
+
+// writeField shows one key. What is empty, or the number of no process, says
+// nothing and is left out.
+func writeField(line *strings.Builder, f zapcore.Field) {
+	enc := zapcore.NewMapObjectEncoder()
+	f.AddTo(enc)
+	for key, value := range enc.Fields {
+		text := shownValue(value)
+		if text == "" || key == "pid" && text == "0" {
+			continue
+		}
+		line.WriteString(" " + key + "=" + text)
+	}
+}
+
+func shownValue(value any) string {
+	var text string
+	switch v := value.(type) {
+	case time.Duration:
+		text = v.Round(time.Millisecond).String()
+	case []any:
+		parts := make([]string, len(v))
+		for i, item := range v {
+			parts[i] = fmt.Sprint(item)
+		}
+		text = strings.Join(parts, ",")
+	default:
+		text = fmt.Sprint(v)
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == '"' || r == 0x7f }) {
+		return strconv.Quote(text)
+	}
+	return text
+}

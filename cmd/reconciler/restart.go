@@ -1,0 +1,42 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"svc.d/reconciler/api"
+)
+
+func (a *app) restart() *cobra.Command {
+	return &cobra.Command{
+		Use:   "restart NAME[-N]...",
+		Short: "Restart a service, or one replica of it",
+		Long: `Restart a service, one replica after the other, or only the replica NAME-N.
+A wait after crashes, and the limit of restarts, do not hold it back.`,
+		Example: "  reconciler restart web\n  reconciler restart web-0",
+		Args:    needNames("restart web"),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			s, err := a.ask(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.each(names, func(name string) error {
+				t, err := resolve(s.services, name)
+				if err != nil {
+					return err
+				}
+				service, options, shown := t.service.Metadata.Name, api.Options{}, t.service.Metadata.Name
+				if t.ordinal >= 0 {
+					options.Ordinal = &t.ordinal
+					shown = fmt.Sprintf("%s-%d", service, t.ordinal)
+				}
+				if _, err := s.client.Restart(cmd.Context(), service, options); err != nil {
+					return withHint(err)
+				}
+				fmt.Fprintf(a.stdout, "%s is being restarted\n", shown)
+				return nil
+			})
+		},
+	}
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) start() *cobra.Command {
+	return &cobra.Command{
+		Use:     "start NAME...",
+		Short:   "End a stop: run the service as its manifest says",
+		Example: "  reconciler start web",
+		Args:    needNames("start web"),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			s, err := a.ask(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.each(names, func(name string) error {
+				t, err := resolve(s.services, name)
+				if err != nil {
+					return err
+				}
+				service := t.service.Metadata.Name
+				if t.ordinal >= 0 {
+					return fmt.Errorf("cannot start one replica: `reconciler start %s` starts all of them", service)
+				}
+				if _, err := s.client.Start(cmd.Context(), service); err != nil {
+					return withHint(err)
+				}
+				if t.service.Status.Held == nil {
+					fmt.Fprintf(a.stdout, "%s was not held\n", service)
+					return nil
+				}
+				fmt.Fprintf(a.stdout, "%s is not held any more\n", service)
+				return nil
+			})
+		},
+	}
+}

@@ -1,0 +1,69 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os/user"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// peer is who is at the other end of a connection, as the kernel saw it at
+// connect(2) (SO_PEERCRED, unix(7)).
+type peer struct {
+	uid uint32
+	err error // the kernel did not tell; nobody is trusted then
+}
+
+type peerKey struct{}
+
+// withPeer notes the peer of a connection for its requests.
+func withPeer(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, peerKey{}, peerOf(conn))
+}
+
+func peerFrom(ctx context.Context) peer {
+	p, ok := ctx.Value(peerKey{}).(peer)
+	if !ok {
+		return peer{err: fmt.Errorf("cannot tell who is asking")}
+	}
+	return p
+}
+
+func peerOf(conn net.Conn) peer {
+	if limited, ok := conn.(*limitedConn); ok {
+		conn = limited.Conn
+	}
+	c, ok := conn.(*net.UnixConn)
+	if !ok {
+		return peer{err: fmt.Errorf("cannot tell who is asking over %T", conn)}
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return peer{err: fmt.Errorf("cannot tell who is asking: %w", err)}
+	}
+	var cred *unix.Ucred
+	var sockErr error
+	err = raw.Control(func(fd uintptr) {
+		cred, sockErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	})
+	if err != nil {
+		return peer{err: fmt.Errorf("cannot tell who is asking: %w", err)}
+	}
+	if sockErr != nil {
+		return peer{err: fmt.Errorf("cannot tell who is asking: %w", sockErr)}
+	}
+	return peer{uid: cred.Uid}
+}
+
+// String is how the peer is shown as the author of what it asks for:
+// "root (uid 0)".
+func (p peer) String() string {
+	uid := strconv.FormatUint(uint64(p.uid), 10)
+	if u, err := user.LookupId(uid); err == nil {
+		return fmt.Sprintf("%s (uid %s)", u.Username, uid)
+	}
+	return "uid " + uid
+}

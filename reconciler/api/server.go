@@ -1,0 +1,237 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"svc.d/reconciler"
+	"svc.d/spec"
+	"svc.d/status"
+)
+
+// Limits of the server. Only root and the daemon's own user get through, so they
+// guard against accidents, not against enemies.
+const (
+	maxConnections = 64
+	// maxBody is far above any request's body.
+	maxBody = 64 << 10
+	// engineTimeout bounds one question to the loop, which answers in
+	// microseconds unless it is in deep trouble.
+	engineTimeout = 5 * time.Second
+	headerTimeout = 5 * time.Second
+	// requestTimeout bounds reading one whole request, and writing one answer.
+	requestTimeout = 30 * time.Second
+	idleTimeout    = time.Minute
+	// closeTimeout is how long answers under way may take at the end.
+	closeTimeout = time.Second
+)
+
+// Engine is what the API asks. *reconciler.Loop is one.
+type Engine interface {
+	// Snapshot tells what is so of the named services, or of all.
+	Snapshot(ctx context.Context, names ...string) (*reconciler.Snapshot, error)
+	// Do carries out a person's wish.
+	Do(ctx context.Context, command reconciler.Command) error
+}
+
+// Config is what a Server serves.
+type Config struct {
+	Engine Engine
+	// ConfirmPrune lets a held removal happen, and tells what was removed.
+	ConfirmPrune func(ctx context.Context) ([]string, error)
+	// Daemon is what never changes of the daemon's report: its version, pid
+	// and directories. The server fills in the rest.
+	Daemon  status.Daemon
+	Version status.Version
+	Log     logr.Logger
+}
+
+// Server answers requests. Its methods may be called by any goroutine.
+type Server struct {
+	config Config
+	uid    uint32
+}
+
+// NewServer returns a server that lets root and the process's own user in.
+func NewServer(config Config) *Server {
+	return &Server{config: config, uid: uint32(os.Geteuid())}
+}
+
+// Serve answers on the listener until ctx ends, then closes it and returns. It
+// returns an error only when the listener fails before that.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{
+		Handler:           s.Handler(),
+		ConnContext:       withPeer,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
+		WriteTimeout:      requestTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          discard(),
+	}
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(done)
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		if server.Shutdown(end) != nil {
+			server.Close()
+		}
+	})
+	err := server.Serve(limit(listener, maxConnections))
+	if stop() { // it failed by itself
+		server.Close()
+		return fmt.Errorf("cannot serve the API: %w", err)
+	}
+	<-done
+	return nil
+}
+
+// Handler returns the API without the socket. A request is let in only when its
+// context tells of a peer that may ask.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	const services = "/apis/svc.d/v1/services"
+	mux.Handle("GET "+services, s.answer(s.list))
+	mux.Handle("GET "+services+"/{name}", s.answer(s.get))
+	mux.Handle("POST "+services+"/{name}/restart", s.answer(s.restart))
+	mux.Handle("POST "+services+"/{name}/stop", s.answer(s.stop))
+	mux.Handle("POST "+services+"/{name}/start", s.answer(s.start))
+	mux.Handle("GET /apis/svc.d/v1/daemon", s.answer(s.daemon))
+	mux.Handle("POST /apis/svc.d/v1/prune", s.answer(s.prune))
+	mux.Handle("GET /version", s.answer(s.version))
+	mux.Handle("GET /healthz", s.answer(s.healthz))
+	mux.Handle("/", s.answer(s.unknown))
+	return mux
+}
+
+// answer makes a handler of a function that returns what to send: a value for
+// JSON, a string for plain text, or an error.
+func (s *Server) answer(f func(*http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.survive(w)
+		if failure := s.admit(r); failure != nil {
+			writeFailure(w, failure)
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		ctx, cancel := context.WithTimeout(r.Context(), engineTimeout)
+		defer cancel()
+		value, err := f(r.WithContext(ctx))
+		if err != nil {
+			writeFailure(w, failureOf(err))
+			return
+		}
+		write(w, http.StatusOK, value)
+	})
+}
+
+// admit lets root and the daemon's own user in.
+func (s *Server) admit(r *http.Request) *status.Failure {
+	p := peerFrom(r.Context())
+	switch {
+	case p.err != nil:
+		return status.NewFailure(status.FailureForbidden, p.err.Error())
+	case p.uid != 0 && p.uid != s.uid:
+		return status.NewFailure(status.FailureForbidden,
+			fmt.Sprintf("%s may not use this API: only root and the daemon's own user (uid %d) may", p, s.uid))
+	default:
+		return nil
+	}
+}
+
+// survive keeps a mistake in an answer from ending the daemon silently: it is
+// logged with its stack, and the client is told.
+func (s *Server) survive(w http.ResponseWriter) {
+	mistake := recover()
+	if mistake == nil {
+		return
+	}
+	s.config.Log.Error(fmt.Errorf("%v", mistake), "Request panicked", "stack", string(debug.Stack()))
+	writeFailure(w, status.NewFailure(status.FailureInternal, "the daemon made a mistake; see its log"))
+}
+
+// failureOf is the failure that an error is sent as.
+func failureOf(err error) *status.Failure {
+	var failure *status.Failure
+	var refusal *reconciler.Refusal
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &failure):
+		return failure
+	case errors.As(err, &refusal):
+		return status.NewFailure(reasonOf(refusal), refusal.Message)
+	case errors.Is(err, reconciler.ErrStopped):
+		return status.NewFailure(status.FailureUnavailable, err.Error())
+	case errors.As(err, &tooLarge):
+		return status.NewFailure(status.FailureTooLarge, fmt.Sprintf("the request's body is larger than %d bytes", tooLarge.Limit))
+	case errors.Is(err, context.DeadlineExceeded):
+		return status.NewFailure(status.FailureTimeout, "the engine did not answer in time")
+	case errors.Is(err, context.Canceled):
+		return status.NewFailure(status.FailureUnavailable, "the daemon is ending")
+	default:
+		return status.NewFailure(status.FailureInternal, err.Error())
+	}
+}
+
+func reasonOf(r *reconciler.Refusal) status.FailureReason {
+	switch r.Reason {
+	case reconciler.RefusedNotFound:
+		return status.FailureNotFound
+	case reconciler.RefusedConflict:
+		return status.FailureConflict
+	default:
+		return status.FailureInternal
+	}
+}
+
+func writeFailure(w http.ResponseWriter, failure *status.Failure) { write(w, failure.Code, failure) }
+
+func (s *Server) unknown(r *http.Request) (any, error) {
+	return nil, status.NewFailure(status.FailureNotFound, fmt.Sprintf("there is no %s %s in this API", r.Method, r.URL.Path))
+}
+
+func (s *Server) version(*http.Request) (any, error) { return &s.config.Version, nil }
+
+// healthz asks the engine, so "ok" means that the loop answers.
+func (s *Server) healthz(r *http.Request) (any, error) {
+	// No service can have this name, so the answer is small.
+	if _, err := s.config.Engine.Snapshot(r.Context(), noService); err != nil {
+		return nil, err
+	}
+	return "ok\n", nil
+}
+
+// noService cannot be declared: it is no DNS-1123 label.
+const noService = "_"
+
+func (s *Server) daemon(r *http.Request) (any, error) {
+	snapshot, err := s.config.Engine.Snapshot(r.Context(), noService)
+	if err != nil {
+		return nil, err
+	}
+	d := s.config.Daemon
+	d.APIVersion, d.Kind = spec.APIVersion, "Daemon"
+	describe(&d, snapshot)
+	return &d, nil
+}
+
+func (s *Server) prune(r *http.Request) (any, error) {
+	removed, err := s.config.ConfirmPrune(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	if removed == nil {
+		removed = []string{}
+	}
+	return &status.Prune{APIVersion: spec.APIVersion, Kind: "Prune", Removed: removed}, nil
+}

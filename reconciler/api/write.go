@@ -1,0 +1,54 @@
+package api
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+
+	"svc.d/status"
+)
+
+// write sends a value as JSON, or a string as plain text. A client that went
+// away, or that does not read until the time-out, gets half of it: nobody can be
+// told.
+func write(w http.ResponseWriter, code int, value any) {
+	switch v := value.(type) {
+	case string:
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(code)
+		io.WriteString(w, v)
+	case *status.ServiceList:
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(code)
+		writeList(w, v)
+	default:
+		body, err := json.Marshal(v)
+		if err != nil {
+			code = http.StatusInternalServerError
+			body, _ = json.Marshal(status.NewFailure(status.FailureInternal, "cannot encode the answer: "+err.Error()))
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(code)
+		w.Write(append(body, '\n'))
+	}
+}
+
+// writeList encodes one service at a time. A thousand in one piece cost 4 MiB of
+// resident memory, which the runtime gives back only minutes later.
+func writeList(w io.Writer, list *status.ServiceList) {
+	out := bufio.NewWriter(w)
+	fmt.Fprintf(out, `{"apiVersion":%q,"kind":%q,"items":[`, list.APIVersion, list.Kind)
+	enc := json.NewEncoder(out)
+	for i := range list.Items {
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		if enc.Encode(&list.Items[i]) != nil {
+			return // the client is gone, and finds the JSON cut off
+		}
+	}
+	out.WriteString("]}\n")
+	out.Flush()
+}

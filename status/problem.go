@@ -1,0 +1,78 @@
+package status
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// String is the problem on one line: file:line:column: field: message.
+func (p Problem) String() string {
+	text := place(p.File, p.Line, p.Column) + ": "
+	if p.Field != "" {
+		text += p.Field + ": "
+	}
+	return text + p.Message
+}
+
+// place shows a position as compilers do, so that editors can jump to it.
+func place(file string, line, column int) string {
+	if line > 0 {
+		file += ":" + strconv.Itoa(line)
+		if column > 0 {
+			file += ":" + strconv.Itoa(column)
+		}
+	}
+	return file
+}
+
+// WriteProblems writes everything about the directory that a reader of a table
+// of services must not miss: the conditions that are true, and every problem
+// with what keeps running meanwhile, which services tells. It writes nothing
+// when all is well. Moments are shown in the time zone of now.
+func WriteProblems(w io.Writer, d *Daemon, services []Service, now time.Time) error {
+	var out strings.Builder
+	if !d.StoppingSince.IsZero() {
+		fmt.Fprintf(&out, "The daemon is shutting down since %s.\n", ago(d.StoppingSince, now))
+	}
+	for _, c := range d.Conditions {
+		if c.Status == "True" {
+			fmt.Fprintf(&out, "%s (%s): %s\n", c.Type, c.Reason, c.Message)
+		}
+	}
+	for _, p := range d.Problems {
+		fmt.Fprintf(&out, "%s\n    %s", p, meanwhile(p, services))
+		if !p.Since.IsZero() {
+			fmt.Fprintf(&out, " since %s", ago(p.Since, now))
+		}
+		out.WriteString("\n")
+	}
+	if out.Len() == 0 {
+		return nil
+	}
+	_, err := io.WriteString(w, "\n"+out.String())
+	return err
+}
+
+// meanwhile says what a problem leaves in force.
+func meanwhile(p Problem, services []Service) string {
+	var kept []string
+	for i := range services {
+		s := &services[i]
+		if len(s.Spec) > 0 && (s.Metadata.Name == p.Service || p.Service == "" && s.Status.File == p.File) {
+			kept = append(kept, s.Metadata.Name)
+		}
+	}
+	switch {
+	case len(kept) == 1:
+		return kept[0] + " keeps its last good version"
+	case len(kept) > 1:
+		return strings.Join(kept, ", ") + " keep their last good version"
+	case p.Service != "":
+		return p.Service + " has not been started"
+	default:
+		return "nothing of it has been started"
+	}
+}

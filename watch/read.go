@@ -1,0 +1,223 @@
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// maxFileSize is far above any manifest; what is larger is a mistake, and
+	// parsing it would take a second.
+	maxFileSize = 4 << 20
+	// quietWindow is how long a file must have been left alone where no lease
+	// can tell whether somebody is writing.
+	quietWindow = 50 * time.Millisecond
+	// racyLocal and racyRemote are how coarse the times of a file may be.
+	racyLocal  = 20 * time.Millisecond
+	racyRemote = 2 * time.Second
+)
+
+// errWriter is that somebody has the file open for writing, errUnquiet that it was
+// written to just now.
+var (
+	errWriter  = errors.New("open for writing")
+	errUnquiet = errors.New("written to just now")
+)
+
+// fsClass says what can be known about writers on a file system.
+type fsClass uint8
+
+const (
+	// fsLocal: a lease tells about every writer.
+	fsLocal fsClass = iota + 1
+	// fsStacked: a lease may be granted although somebody writes; file times are
+	// by our clock.
+	fsStacked
+	// fsUnknown: nothing is known.
+	fsUnknown
+	// fsRemote: others write without the kernel noticing.
+	fsRemote
+)
+
+// classify goes by the magic numbers of statfs(2).
+func classify(fd int) fsClass {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(fd, &st); err != nil {
+		return fsUnknown
+	}
+	return classOf(int64(st.Type))
+}
+
+func classOf(magic int64) fsClass {
+	switch magic {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC,
+		unix.F2FS_SUPER_MAGIC, unix.RAMFS_MAGIC, magicBcachefs, magicZFS:
+		return fsLocal
+	case unix.OVERLAYFS_SUPER_MAGIC:
+		return fsStacked
+	case unix.NFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC,
+		unix.AFS_SUPER_MAGIC, unix.CODA_SUPER_MAGIC, unix.V9FS_MAGIC, unix.CEPH_SUPER_MAGIC,
+		unix.FUSE_SUPER_MAGIC, magicLustre, magicGPFS:
+		return fsRemote
+	}
+	return fsUnknown
+}
+
+// Not in linux/magic.h, or not in x/sys.
+const (
+	magicBcachefs = 0xca451a4e
+	magicZFS      = 0x2fc12fc1
+	magicLustre   = 0x0bd00bd0
+	magicGPFS     = 0x47504653
+)
+
+// lease asks whether somebody has the file open for writing. It takes a read
+// lease and drops it at once: a writer who comes meanwhile waits for
+// microseconds.
+func lease(fd int) error {
+	// A broken lease sends SIGIO, which ends a process that has not arranged
+	// for it, as ours between execve and the runtime's start. SIGURG does not.
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETSIG, int(unix.SIGURG)); err != nil {
+		return err
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_RDLCK); err != nil {
+		return err
+	}
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_UNLCK)
+	return err
+}
+
+// reader reads whole versions of files. steady says whether this version has
+// been seen unchanged for the quiet window.
+type reader struct {
+	lease  func(fd int) error
+	class  func(fd int) fsClass
+	now    func() time.Time
+	steady func(id identity) bool
+	check  func(st *unix.Stat_t) error
+	// opened is called between the opening and the reading: a seam for tests.
+	opened func()
+}
+
+// version is what a file held while nobody wrote to it.
+type version struct {
+	data []byte
+	id   identity
+	racy bool // a later change may have the same identity
+}
+
+// read reads the regular file name in the directory at, which was looked at
+// before: opening a FIFO or a device may have effects. Errors are errWriter,
+// errUnquiet, *refusal, or of the system.
+func (r *reader) read(at int, name string) (version, error) {
+	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return version{}, err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return version{}, err
+	}
+	if err := regular(&st); err != nil {
+		return version{}, err
+	}
+	if err := r.check(&st); err != nil {
+		return version{}, err
+	}
+	if st.Size > maxFileSize {
+		return version{}, fmt.Errorf("it is too large: %d bytes, at most %d are read", st.Size, maxFileSize)
+	}
+	class := r.class(fd)
+	if err := r.quiet(fd, class, &st); err != nil {
+		return version{}, err
+	}
+	if r.opened != nil {
+		r.opened()
+	}
+	now := r.now()
+	data, err := readAll(fd, int(st.Size))
+	if err != nil {
+		return version{}, err
+	}
+	return r.confirm(fd, class, &st, version{data: data, id: identify(&st)}, now)
+}
+
+// confirm looks once more: what was read is one version only when nothing
+// changed meanwhile and nobody began to write.
+func (r *reader) confirm(fd int, class fsClass, before *unix.Stat_t, v version, now time.Time) (version, error) {
+	var after unix.Stat_t
+	if err := unix.Fstat(fd, &after); err != nil {
+		return version{}, err
+	}
+	if identify(&after) != identify(before) || int64(len(v.data)) != before.Size {
+		return version{}, errUnquiet
+	}
+	if class == fsLocal && errors.Is(r.lease(fd), unix.EAGAIN) {
+		return version{}, errWriter
+	}
+	window := racyRemote
+	if class == fsLocal || class == fsStacked {
+		window = racyLocal
+	}
+	v.racy = v.id.racy(now, window)
+	return v, nil
+}
+
+func (r *reader) quiet(fd int, class fsClass, st *unix.Stat_t) error {
+	if class == fsLocal {
+		switch err := r.lease(fd); {
+		case err == nil:
+			return nil
+		case errors.Is(err, unix.EAGAIN):
+			return errWriter
+		}
+	}
+	if class == fsLocal || class == fsStacked {
+		if r.now().UnixNano()-st.Mtim.Nano() >= int64(quietWindow) {
+			return nil
+		}
+	}
+	if r.steady(identify(st)) {
+		return nil
+	}
+	return errUnquiet
+}
+
+func regular(st *unix.Stat_t) error {
+	kind := "something else"
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return nil
+	case unix.S_IFIFO:
+		kind = "a FIFO"
+	case unix.S_IFSOCK:
+		kind = "a socket"
+	case unix.S_IFCHR, unix.S_IFBLK:
+		kind = "a device"
+	case unix.S_IFDIR:
+		kind = "a directory"
+	}
+	return fmt.Errorf("it is %s, not a regular file", kind)
+}
+
+// readAll reads to the end; the one byte more than expected shows growth.
+func readAll(fd, size int) ([]byte, error) {
+	buf := make([]byte, 0, size+1)
+	for len(buf) < cap(buf) {
+		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return nil, err
+		case n == 0:
+			return buf, nil
+		default:
+			buf = buf[:len(buf)+n]
+		}
+	}
+	return buf, nil
+}
