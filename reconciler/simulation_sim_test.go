@@ -132,7 +132,7 @@ func (w *storm) settle() {
 	w.rest()
 }
 
-// rest lets a day pass in which only what is blocked may be looked at.
+// rest lets six hours pass in which only what is blocked may be looked at.
 func (w *storm) rest() {
 	waits := 0
 	snapshot, err := w.loop.Snapshot(context.Background())
@@ -148,12 +148,12 @@ func (w *storm) rest() {
 		}
 	}
 	before := w.watched.calls.Load()
-	time.Sleep(24 * time.Hour)
+	time.Sleep(6 * time.Hour)
 	synctest.Wait()
 	// What waits for a program to appear looks each minute; each look is a few
 	// decisions.
-	if most := int64(waits * 24 * 60 * 8); w.watched.calls.Load()-before > most {
-		w.broken(SilentInCalm, "%d decisions in a calm day with %d replicas that wait", w.watched.calls.Load()-before, waits)
+	if most := int64(waits * 6 * 60 * 8); w.watched.calls.Load()-before > most {
+		w.broken(SilentInCalm, "%d decisions in six calm hours with %d replicas that wait", w.watched.calls.Load()-before, waits)
 	}
 }
 
