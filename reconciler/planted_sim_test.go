@@ -151,7 +151,7 @@ var planted = map[string]struct {
 				next = time.Time{}
 			}
 			return actions, next
-		}), BackoffResets},
+		}), Converges},
 	"all replicas are replaced at once": {deciding(
 		func(want *spec.Service, f *reconciler.Facts, _ time.Time, actions []reconciler.Action, next time.Time) ([]reconciler.Action, time.Time) {
 			for _, a := range actions {
@@ -231,6 +231,13 @@ var planted = map[string]struct {
 			}
 			return actions, next
 		}), NothingKept},
+	"a kill is not remembered": {observing(
+		func(i reconciler.Instance, e reconciler.Event, right reconciler.Instance) reconciler.Instance {
+			if e.Kind == reconciler.EventKilled {
+				return i
+			}
+			return right
+		}), CannotHappen},
 	"a late answer is taken for news": {observing(
 		func(i reconciler.Instance, e reconciler.Event, right reconciler.Instance) reconciler.Instance {
 			if e.Kind < reconciler.EventStartTaken {
