@@ -3,6 +3,7 @@ package spec
 import (
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -46,9 +47,7 @@ func (d *decoder) field() string {
 
 // pathElement renders a name as part of a path.
 func pathElement(name string, first bool) string {
-	if len(name) > maxValueShown {
-		name = shorten(name)
-	}
+	name = truncate(name)
 	for _, c := range name {
 		if c >= utf8.RuneSelf || !isLowerAlnum(byte(c|0x20)) && c != '-' && c != '_' {
 			return "[" + strconv.Quote(name) + "]"
@@ -113,10 +112,11 @@ func (d *decoder) add(p Problem) {
 func valueOf(node *yaml.Node) string {
 	switch node.Kind {
 	case yaml.ScalarNode:
-		if node.Tag == "!!str" {
-			return strconv.Quote(shorten(node.Value))
+		switch node.Tag {
+		case "!!int", "!!float", "!!bool", "!!null":
+			return shorten(node.Value)
 		}
-		return shorten(node.Value)
+		return quote(node.Value)
 	case yaml.MappingNode:
 		return "an object"
 	case yaml.SequenceNode:
@@ -130,8 +130,22 @@ func valueOf(node *yaml.Node) string {
 	}
 }
 
+// quote renders text for a message: shortened, and in one line.
+func quote(text string) string { return strconv.Quote(truncate(text)) }
+
+// shorten is quote without the quotes; what does not print is left out.
 func shorten(text string) string {
-	if utf8.RuneCountInString(text) <= maxValueShown {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, truncate(text))
+}
+
+func truncate(text string) string {
+	// Counted in bytes first: most texts are short.
+	if len(text) <= maxValueShown || utf8.RuneCountInString(text) <= maxValueShown {
 		return text
 	}
 	return string([]rune(text)[:maxValueShown-1]) + "…"
@@ -161,7 +175,7 @@ func (d *decoder) text(node *yaml.Node) (string, bool) {
 		d.must(node, "text")
 		return "", false
 	case node.Style&yaml.TaggedStyle != 0 && !isText(node):
-		d.fail(node, "must be text without the tag "+shorten(node.Tag))
+		d.fail(node, "must be text without the tag "+quote(node.Tag))
 		return "", false
 	case !isText(node):
 		d.fail(node, "must be text: put "+shorten(node.Value)+" in quotes")
@@ -191,11 +205,12 @@ func padded(digits string) bool { return len(digits) > 1 && digits[0] == '0' }
 // truth reads true or false.
 func (d *decoder) truth(node *yaml.Node, to *bool) {
 	node = resolve(node)
-	if node.Kind != yaml.ScalarNode || node.Tag != "!!bool" {
+	switch value := strings.ToLower(node.Value); {
+	case node.Kind != yaml.ScalarNode || node.Tag != "!!bool" || value != "true" && value != "false":
 		d.must(node, "true or false")
-		return
+	default:
+		*to = value == "true"
 	}
-	*to = node.Value[0] == 't' || node.Value[0] == 'T'
 }
 
 // list returns the items of a list; example shows how one is written.

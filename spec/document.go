@@ -65,7 +65,7 @@ func (d *decoder) ours(root, kind *yaml.Node) {
 	case "":
 		d.fail(at, "is required: write \"kind: "+KindService+"\"")
 	default:
-		message := "must be \"" + KindService + "\", not \"" + shorten(name) + "\""
+		message := "must be \"" + KindService + "\", not " + quote(name)
 		switch suggest(name, []string{KindService, kindConfiguration}) {
 		case KindService:
 			message += "; did you mean \"" + KindService + "\"?"

@@ -62,7 +62,7 @@ func parseEnvLine(line string) (v EnvVar, complaint string) {
 		return v, "want NAME=VALUE"
 	}
 	if name == "" || strings.ContainsAny(name, "\"' \t\v\f\r") {
-		return v, fmt.Sprintf("%q is no name of a variable", shorten(name))
+		return v, quote(name) + " is no name of a variable"
 	}
 	if value == "" || value[0] != '"' && value[0] != '\'' {
 		return EnvVar{name, value}, checkEnvLength(name, value)

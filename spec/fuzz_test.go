@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -27,7 +28,8 @@ func FuzzParse(f *testing.F) {
 		}
 		file := spec.Parse(name, data)
 		for _, p := range file.Problems {
-			if p.Message == "" || p.File != name || p.Line < 0 || p.Column < 0 {
+			if p.Message == "" || p.File != name || p.Line < 0 || p.Column < 0 ||
+				strings.ContainsFunc(p.String()+p.Service, unicode.IsControl) {
 				t.Errorf("problem %+v", p)
 			}
 		}

@@ -36,7 +36,11 @@ const (
 // yields no Service. Documents that are empty are passed over. Since of the
 // problems is left zero. Time and memory are bounded by a small multiple of
 // the length of data; how long that may be is for the caller to say. Nothing
-// of data is kept.
+// of data is kept. Safe for concurrent use.
+//
+// Aliases (*name) stand for what they refer to; merge keys (<<) are refused.
+// Fields that are null are not set. Words that only YAML 1.1 takes for a truth
+// value (yes, on) are text.
 func Parse(file string, data []byte) File {
 	d := &decoder{file: file}
 	if strings.EqualFold(filepath.Ext(file), ".ini") {

@@ -47,6 +47,20 @@ func TestUmaskIsReadAsOctalHoweverItIsWritten(t *testing.T) {
 	}
 }
 
+func TestNumbersAreWholeAndDecimal(t *testing.T) {
+	for text, want := range map[string]int32{"0": 0, "1000": 1000, "+3": 3} {
+		got, problems := parseSpec(t, "replicas: "+text)
+		if got.Replicas != want || len(problems) > 0 {
+			t.Errorf("replicas %s = %d, %v", text, got.Replicas, problems)
+		}
+	}
+	for _, text := range []string{"010", "0x3", "0b1", "0o7", "1_0", "1.0", "1e1", `"1"`, "-1", "1001", "9223372036854775808", "true", "[1]"} {
+		if _, problems := parseSpec(t, "replicas: "+text); len(problems) != 1 {
+			t.Errorf("replicas %s: %v, want one problem", text, problems)
+		}
+	}
+}
+
 func TestUserIsANameOrANumber(t *testing.T) {
 	for text, want := range map[string]spec.ID{
 		`1000`: "1000", `"1000"`: "1000", `0`: "0", `4294967294`: "4294967294", `www-data`: "www-data",

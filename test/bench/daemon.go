@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// patience is how long the benchmark waits for anything before it gives up.
+const patience = 2 * time.Minute
+
+// daemon is a running reconciler with folders of its own.
+type daemon struct {
+	folder  string
+	stamps  *stamps
+	service string // the program of the services
+	command *exec.Cmd
+	began   int64 // when it was exec'ed
+}
+
+// manifest declares service number id.
+func (d *daemon) manifest(id int) []byte {
+	return fmt.Appendf(nil, `apiVersion: svc.d/v1
+kind: Service
+metadata:
+  name: service-%d
+spec:
+  command: [%s, %s, "%d"]
+`, id, d.service, d.stamps.path, id)
+}
+
+// startDaemon declares n services, and starts the daemon on them.
+func startDaemon(binary, service, folder string, n int) (*daemon, error) {
+	manifests := filepath.Join(folder, "manifests")
+	if err := os.MkdirAll(manifests, 0o755); err != nil {
+		return nil, err
+	}
+	stamps, err := newStamps(filepath.Join(folder, "stamps"))
+	if err != nil {
+		return nil, err
+	}
+	d := &daemon{folder: folder, stamps: stamps, service: service}
+	for id := range n {
+		if err := os.WriteFile(filepath.Join(manifests, fmt.Sprintf("service-%d.yaml", id)), d.manifest(id), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	log, err := os.Create(filepath.Join(folder, "daemon.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	d.command = exec.Command(binary, "--dir", manifests,
+		"--state-dir", filepath.Join(folder, "state"), "--log-dir", filepath.Join(folder, "logs"))
+	d.command.Stdout, d.command.Stderr = log, log
+	d.began = monotonic()
+	if err := d.command.Start(); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *daemon) pid() int { return d.command.Process.Pid }
+
+// add renames one new manifest into the directory and returns when.
+func (d *daemon) add(id int) (int64, error) {
+	ready := filepath.Join(d.folder, "next.yaml")
+	if err := os.WriteFile(ready, d.manifest(id), 0o644); err != nil {
+		return 0, err
+	}
+	at := monotonic()
+	return at, os.Rename(ready, filepath.Join(d.folder, "manifests", fmt.Sprintf("service-%d.yaml", id)))
+}
+
+// terminate tells it to stop and returns when; wait waits for its end.
+func (d *daemon) terminate() (int64, error) {
+	at := monotonic()
+	return at, d.command.Process.Signal(syscall.SIGTERM)
+}
+
+func (d *daemon) wait() error {
+	timer := time.AfterFunc(patience, func() { _ = d.command.Process.Kill() })
+	defer timer.Stop()
+	if err := d.command.Wait(); err != nil {
+		return fmt.Errorf("cannot stop the daemon cleanly: %w\n%s", err, d.complaints())
+	}
+	return nil
+}
+
+// complaints is the end of its log.
+func (d *daemon) complaints() string {
+	text, err := os.ReadFile(filepath.Join(d.folder, "daemon.log"))
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-20):], "\n")
+}

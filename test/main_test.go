@@ -1,0 +1,89 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"svc.d/test/world"
+)
+
+// built are the programs that the tests run, made once and when first asked for.
+var built = struct {
+	folder  string // for this run of the tests
+	checked func() (string, error)
+	release func() (string, error)
+	beacon  func() (string, error)
+	cgroups func() (string, error) // why the daemon cannot use cgroups here, "" when it can
+}{}
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	folder, err := os.MkdirTemp("", "reconciler-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(folder)
+	built.folder = folder
+	// Other users run what lies here.
+	if err := os.Chmod(folder, 0o755); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	once := func(name, pkg string, flags ...string) func() (string, error) {
+		return sync.OnceValues(func() (string, error) {
+			file := filepath.Join(folder, name, filepath.Base(pkg))
+			return file, world.Build(file, pkg, flags...)
+		})
+	}
+	var checked []string
+	if raced {
+		checked = []string{"-race"}
+	}
+	built.checked = once("checked", "svc.d/cmd/reconciler", checked...)
+	built.release = once("release", "svc.d/cmd/reconciler", "-trimpath", "-ldflags", "-s -w")
+	built.beacon = once("services", "svc.d/test/beacon", "-ldflags", "-s -w")
+	built.cgroups = sync.OnceValues(probeCgroups)
+	return m.Run()
+}
+
+// probeCgroups asks the daemon itself: without cgroups it refuses to start, and
+// names the way on.
+func probeCgroups() (string, error) {
+	binary, err := built.checked()
+	if err != nil {
+		return "", err
+	}
+	folder, err := os.MkdirTemp(built.folder, "probe-")
+	if err != nil {
+		return "", err
+	}
+	command := exec.Command(binary, "--dir", folder, "--state-dir", folder+"/state", "--log-dir", folder+"/logs")
+	d := &daemon{command: command, stateDir: folder + "/state", binary: binary, log: folder + "/daemon.log"}
+	err = d.launch()
+	if err != nil && strings.Contains(err.Error(), "--no-cgroups") {
+		return err.Error(), nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return "", d.terminate()
+}
+
+// program returns a built program, or ends the test.
+func program(t testing.TB, build func() (string, error)) string {
+	t.Helper()
+	file, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}

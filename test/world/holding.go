@@ -1,0 +1,27 @@
+package world
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Holding lists the processes whose standard output or error is a file below the
+// folder, whatever they call themselves.
+func Holding(folder string) ([]Process, error) {
+	var found []Process
+	entries, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return nil, err
+	}
+	for _, process := range entries {
+		for _, stream := range []string{"1", "2"} {
+			target, err := os.Readlink(process + "/fd/" + stream)
+			if err == nil && strings.HasPrefix(target, folder+"/") {
+				found = append(found, describe(process))
+				break
+			}
+		}
+	}
+	return found, nil
+}
