@@ -45,7 +45,8 @@ func (l *ledger) listed(dirs []dirSighting, now time.Time) {
 		l.seeDir(d, now)
 	}
 	for path := range l.dirs {
-		if !seen[path] && !l.holds(path) {
+		// While something of it is in force, one that comes back empty is held.
+		if !seen[path] && !l.holds(path) && !l.anyBelow(path) {
 			delete(l.dirs, path)
 		}
 	}
