@@ -50,6 +50,7 @@ func TestAnEditOfEveryEditorIsOneEdit(t *testing.T) {
 			dir := sub(t, "other")
 			renameIn(t, filepath.Join(dir, "web.yaml"), service("web", "old")+"---\n"+service("api", "old"))
 			x := watchDir(t, dir)
+			x.until("all", has("other", "web", "api")) // a fork beside us may hold a file open for a moment
 			tool(t, dir, test.pkg, test.argv...)
 			x.until("the edit", hasArg("web", "new"), func(s *spec.Set) bool {
 				return len(s.Services) != 3 || len(s.Problems) > 0 && test.argv[0] != "sh"

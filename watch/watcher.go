@@ -285,7 +285,13 @@ func (w *Watcher) full(now time.Time) {
 	if w.scan.ledger.again {
 		w.fullAt = now.Add(guardDelay)
 	}
-	w.degrade(errors.Join(failure, w.coverage.failure), now)
+	if failure == nil {
+		failure = w.coverage.failure
+	}
+	if failure == nil && w.scan.ledger.blind() {
+		failure = w.coverage.denied // it may be what has to be mended
+	}
+	w.degrade(failure, now)
 	w.spent += time.Since(now)
 }
 
