@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -117,20 +118,27 @@ func TestWithoutWatchesTheDirectoryIsListedEveryFewSecondsUntilThereAreSome(t *t
 func TestANotifierThatDiesIsOpenedAnew(t *testing.T) {
 	dir := sub(t, "web")
 	var first notifier
+	var refuse atomic.Bool
 	x := watchDir(t, dir, func(w *Watcher) {
 		w.poll = 5 * time.Millisecond
 		w.open = func() (notifier, error) {
-			if first != nil && !condition(spec.ConditionWatchDegraded, "")(&spec.Set{Conditions: w.scan.ledger.conditions()}) {
+			if refuse.Load() {
 				return nil, errors.New("not now")
 			}
 			n, err := openInotify()
-			first = n
+			if first == nil {
+				first = n
+			}
 			return n, err
 		}
 	})
+	refuse.Store(true)
 	// It dies of an error of read(2).
 	must(t, first.(*inotify).file.Close())
-	x.until("the condition", condition(spec.ConditionWatchDegraded, ""))
+	x.until("the condition", condition(spec.ConditionWatchDegraded, "NotificationFailed"))
+	fill(t, dir, "api")
+	x.until("api", has("web", "api"))
+	refuse.Store(false)
 	x.until("its end", noCondition)
 	x.still()
 }
