@@ -45,8 +45,7 @@ type books struct {
 
 // account is a service as the world declared it.
 type account struct {
-	want   *spec.Service // nil: not declared
-	former *spec.Service // the want before it, for grace
+	want *spec.Service // nil: not declared
 	// touched is when a person or an edit last concerned it.
 	touched           time.Time
 	heldAt, heldUntil time.Time
@@ -58,13 +57,17 @@ type book struct {
 	service   *spec.Service // of the last run
 	startedAt time.Time
 	askedAt   time.Time // the first stop signal of the run, or kill of the main process
-	endedAt   time.Time // or the start failed
-	goneAt    time.Time
-	failed    bool
-	exit      reconciler.Exit
-	left      bool
-	streak    int32
-	ends      []time.Time
+	killed    bool
+	// grace is the shortest that any manifest has given since the run began, in
+	// seconds: after a removal the last one that this process had decides.
+	grace   int64
+	endedAt time.Time // or the start failed
+	goneAt  time.Time
+	failed  bool
+	exit    reconciler.Exit
+	left    bool
+	streak  int32
+	ends    []time.Time
 }
 
 func (b *books) account(name string) *account {
@@ -107,7 +110,10 @@ func (b *books) see(r hosttest.Record) {
 		if k.service != nil && !sameProcess(k.service, r.Service) {
 			k.streak, k.ends = 0, nil
 		}
-		*k = book{service: r.Service, streak: k.streak, ends: k.ends}
+		*k = book{
+			service: r.Service, streak: k.streak, ends: k.ends,
+			grace: r.Service.Spec.TerminationGracePeriodSeconds,
+		}
 	case hosttest.Started:
 		k.startedAt = r.At
 	case hosttest.StartFailed:
@@ -128,12 +134,13 @@ func (b *books) see(r hosttest.Record) {
 		k.goneAt = r.At
 	case hosttest.Signalled:
 		b.judgeSignal(a, k, r)
-		if k.askedAt.IsZero() && k.endedAt.IsZero() {
+		if k.askedAt.IsZero() && k.endedAt.IsZero() && !k.startedAt.IsZero() {
 			k.askedAt = r.At
 		}
 	case hosttest.Killed:
-		b.judgeKill(a, k, r)
-		if k.askedAt.IsZero() && k.endedAt.IsZero() {
+		b.judgeKill(k, r)
+		k.killed = true
+		if k.askedAt.IsZero() && k.endedAt.IsZero() && !k.startedAt.IsZero() {
 			k.askedAt = r.At
 		}
 	case hosttest.Forgotten:
@@ -235,8 +242,8 @@ func (b *books) judgeSignal(a *account, k *book, r hosttest.Record) {
 	}
 }
 
-func (b *books) judgeKill(a *account, k *book, r hosttest.Record) {
-	if b.changing || b.immediate || r.Lives == 0 {
+func (b *books) judgeKill(k *book, r hosttest.Record) {
+	if b.changing || b.immediate || r.Lives == 0 || k.killed {
 		return
 	}
 	if k.askedAt.IsZero() {
@@ -245,13 +252,21 @@ func (b *books) judgeKill(a *account, k *book, r hosttest.Record) {
 		}
 		return
 	}
-	least := k.service.Spec.TerminationGracePeriodSeconds
-	for _, s := range []*spec.Service{a.want, a.former} {
-		if s != nil {
-			least = min(least, s.Spec.TerminationGracePeriodSeconds)
-		}
+	if had := r.At.Sub(k.askedAt); had < time.Duration(k.grace)*time.Second {
+		b.broken(GraceHonoured, "%v was killed after %v of at least %d s", r.Replica, had, k.grace)
 	}
-	if had := r.At.Sub(k.askedAt); had < time.Duration(least)*time.Second {
-		b.broken(GraceHonoured, "%v was killed after %v of at least %d s", r.Replica, had, least)
+}
+
+// declared notes a new manifest.
+func (b *books) declared(name string, want *spec.Service) {
+	a := b.account(name)
+	if a.want = want; want == nil {
+		a.heldAt, a.heldUntil = time.Time{}, time.Time{}
+		return
+	}
+	for id, k := range b.replicas {
+		if id.Service == name {
+			k.grace = min(k.grace, want.Spec.TerminationGracePeriodSeconds)
+		}
 	}
 }

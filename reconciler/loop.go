@@ -178,6 +178,9 @@ func (l *Loop) happened(e Event) {
 	e.At = l.now()
 	r := l.services[e.Replica.Service]
 	if r == nil {
+		if e.Kind == EventChecked {
+			return // a late answer about what was removed meanwhile
+		}
 		if e.Kind != EventFound {
 			l.impossible("Event of an unknown service", e)
 			return

@@ -63,7 +63,12 @@ func Observe(i Instance, e Event) Instance {
 	case EventRestart:
 		i.RestartAskedAt, i.Streak, i.Ends = e.At, 0, nil
 	case EventStart:
-		i.StartAskedAt, i.Streak, i.Ends = e.At, 0, nil
+		i.Streak, i.Ends = 0, nil
+		// What runs is what was asked for: that it ends later is no reason to
+		// run it again.
+		if s := i.stage(); s == stageIdle || s == stageLeftOver {
+			i.StartAskedAt = e.At
+		}
 	case EventChecked, EventCheckTaken, EventDeclared, EventStop, EventShutdown, EventShutdownNow:
 		// of the service, not of a replica
 	}

@@ -38,7 +38,7 @@ func plan(want *spec.Service, f *Facts, now time.Time) rollout {
 			}
 			continue
 		}
-		r.waitFor(want, i, now)
+		r.waitFor(want, f, n, now)
 	}
 	if outdated < 0 || r.reason != "" {
 		return r
@@ -48,7 +48,8 @@ func plan(want *spec.Service, f *Facts, now time.Time) rollout {
 
 // waitFor notes that a replica which is no candidate itself keeps the others
 // from being replaced, if it does.
-func (r *rollout) waitFor(want *spec.Service, i *Instance, now time.Time) {
+func (r *rollout) waitFor(want *spec.Service, f *Facts, n int, now time.Time) {
+	i := &f.Replicas[n]
 	switch i.stage() {
 	case stageStarting:
 		r.wait(ReasonReplacementPending, i.StartTakenAt, time.Time{})
@@ -73,6 +74,11 @@ func (r *rollout) waitFor(want *spec.Service, i *Instance, now time.Time) {
 		quick := !i.StartedAt.IsZero() && i.EndedAt.Sub(i.StartedAt) < halfProvenAfter
 		if i.Streak > 0 && (quick || i.Failure != nil) {
 			r.wait(ReasonReplacementHalted, i.EndedAt, time.Time{})
+			return
+		}
+		if v := start(want, f, n, now); v.action.Deed != DeedNone || !v.next.IsZero() {
+			// It is down and will be up again: no second one goes down by us.
+			r.wait(ReasonReplacementPending, i.EndedAt, time.Time{})
 		}
 	}
 }

@@ -48,7 +48,7 @@ func TestSimulatedWorldsKeepEveryPromise(t *testing.T) {
 	for seed := s.first; seed < s.first+s.seeds; seed++ {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
-			violations := simulate(t, uint64(seed), time.Duration(s.hours)*time.Hour, s.services, real)
+			violations := simulate(t, uint64(seed), time.Duration(s.hours)*time.Hour, s.services, genuine)
 			for _, v := range violations {
 				t.Errorf("%v", v)
 			}
@@ -62,10 +62,10 @@ func TestSimulatedWorldsKeepEveryPromise(t *testing.T) {
 
 // simulate runs one world and returns the promises that it broke, the first
 // ones first. It stops soon after the first.
-func simulate(t *testing.T, seed uint64, storm time.Duration, services int, e engine) (violations []hosttest.Violation) {
+func simulate(t *testing.T, seed uint64, lasting time.Duration, services int, e engine) (violations []hosttest.Violation) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(seed, services, e)
+		w := newStorm(seed, services, e)
 		defer func() {
 			w.close()
 			synctest.Wait()
@@ -74,7 +74,7 @@ func simulate(t *testing.T, seed uint64, storm time.Duration, services int, e en
 				t.Logf("%d starts, %d exits, %d decisions", w.machine.Count(hosttest.Started), w.machine.Count(hosttest.Exited), w.watched.calls)
 			}
 		}()
-		w.rage(storm)
+		w.rage(lasting)
 		if seed%4 != 0 && !w.caught.Load() {
 			w.settle()
 		}
@@ -86,13 +86,13 @@ func simulate(t *testing.T, seed uint64, storm time.Duration, services int, e en
 }
 
 // rage is the storm.
-func (w *world) rage(storm time.Duration) {
+func (w *storm) rage(lasting time.Duration) {
 	for _, name := range w.names {
 		if chance(w.rng, 0.9) {
 			w.declareOne(name)
 		}
 	}
-	end := time.Now().Add(storm)
+	end := time.Now().Add(lasting)
 	for n := 0; time.Now().Before(end) && !w.caught.Load(); n++ {
 		time.Sleep(about(w.rng, 75*time.Second, time.Hour))
 		w.step()
@@ -103,7 +103,7 @@ func (w *world) rage(storm time.Duration) {
 }
 
 // settle is the calm: it must converge, and then nothing may move.
-func (w *world) settle() {
+func (w *storm) settle() {
 	w.calm.Store(true)
 	deadline := time.Now().Add(longest + 4*time.Hour)
 	for {
@@ -124,7 +124,7 @@ func (w *world) settle() {
 		w.mu.Lock()
 		want := w.books.account(state.Replica.Service).want
 		w.mu.Unlock()
-		kept := want != nil && state.Replica.Ordinal < want.Spec.Replicas || state.Forgotten || w.left[state.Replica]
+		kept := want != nil && state.Replica.Ordinal < want.Spec.Replicas || state.Forgotten || state.Run == 0 || w.left[state.Replica]
 		if !kept {
 			w.broken(NothingKept, "the host keeps %v: %+v", state.Replica, state)
 		}
@@ -133,7 +133,7 @@ func (w *world) settle() {
 }
 
 // rest lets a day pass in which only what is blocked may be looked at.
-func (w *world) rest() {
+func (w *storm) rest() {
 	waits := 0
 	snapshot, err := w.loop.Snapshot(context.Background())
 	if err != nil {
@@ -158,7 +158,7 @@ func (w *world) rest() {
 }
 
 // shutDown ends the world in one of four ways.
-func (w *world) shutDown() {
+func (w *storm) shutDown() {
 	w.mu.Lock()
 	w.books.changing = true
 	w.mu.Unlock()

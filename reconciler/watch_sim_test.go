@@ -27,7 +27,7 @@ type engine struct {
 	decide  func(*spec.Service, *reconciler.Facts, time.Time, []reconciler.Action) ([]reconciler.Action, time.Time)
 }
 
-var real = engine{reconciler.Observe, reconciler.Decide}
+var genuine = engine{reconciler.Observe, reconciler.Decide}
 
 // watched is an engine under watch. Its functions are called by the loop alone.
 type watched struct {

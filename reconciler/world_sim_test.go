@@ -31,8 +31,8 @@ const (
 	CannotHappen  = "CannotHappen"  // the loop meets nothing that its design rules out
 )
 
-// world is one simulated machine with a loop on it, and what happens to them.
-type world struct {
+// storm is one simulated machine with a loop on it, and what happens to them.
+type storm struct {
 	seed    uint64
 	rng     *rand.Rand
 	names   []string
@@ -54,9 +54,9 @@ type world struct {
 	left map[reconciler.ReplicaID]bool
 }
 
-// newWorld must be called in a synctest bubble; close ends everything in it.
-func newWorld(seed uint64, services int, e engine) *world {
-	w := &world{
+// newStorm must be called in a synctest bubble; close ends everything in it.
+func newStorm(seed uint64, services int, e engine) *storm {
+	w := &storm{
 		seed: seed, rng: dice(seed, "world"), sets: make(chan *spec.Set), ended: make(chan error, 1),
 		left: map[reconciler.ReplicaID]bool{},
 	}
@@ -104,12 +104,16 @@ func newWorld(seed uint64, services int, e engine) *world {
 }
 
 // plant leaves processes in some groups, of which the loop is told or not.
-func (w *world) plant() []reconciler.ReplicaID {
+func (w *storm) plant() []reconciler.ReplicaID {
 	var found []reconciler.ReplicaID
 	for _, name := range append([]string{"gone"}, w.names[:len(w.names)/5]...) {
 		id := reconciler.ReplicaID{Service: name, Ordinal: int32(w.rng.IntN(4))}
 		told := name == "gone" || chance(w.rng, 0.7)
-		w.machine.Plant(id, told, hosttest.Child{Temper: temper(w.rng)}, hosttest.Child{Temper: temper(w.rng)})
+		plant := w.machine.Intrude
+		if told {
+			plant = w.machine.Plant
+		}
+		plant(id, hosttest.Child{Temper: temper(w.rng)}, hosttest.Child{Temper: temper(w.rng)})
 		if w.left[id] = true; told {
 			found = append(found, id)
 		}
@@ -117,18 +121,18 @@ func (w *world) plant() []reconciler.ReplicaID {
 	return found
 }
 
-func (w *world) close() {
+func (w *storm) close() {
 	w.end()
 	w.machine.Close()
 }
 
-func (w *world) broken(promise, story string, args ...any) {
+func (w *storm) broken(promise, story string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.brokenLocked(promise, story, args...)
 }
 
-func (w *world) brokenLocked(promise, story string, args ...any) {
+func (w *storm) brokenLocked(promise, story string, args ...any) {
 	w.caught.Store(true)
 	if len(w.violations) < 10 {
 		w.violations = append(w.violations, hosttest.Violation{
@@ -140,7 +144,7 @@ func (w *world) brokenLocked(promise, story string, args ...any) {
 // change does something to what is wanted: before lets the books expect it,
 // tell tells the loop, and after makes the books insist on it, once everything
 // has come to rest.
-func (w *world) change(names []string, tell func(), after func(now time.Time)) {
+func (w *storm) change(names []string, tell func(), after func(now time.Time)) {
 	w.mu.Lock()
 	w.books.changing = true
 	w.mu.Unlock()
@@ -157,7 +161,7 @@ func (w *world) change(names []string, tell func(), after func(now time.Time)) {
 }
 
 // declare makes the loop want what wants says; nil removes a service.
-func (w *world) declare(wants map[string]*spec.Service) {
+func (w *storm) declare(wants map[string]*spec.Service) {
 	names := slices.Sorted(maps.Keys(wants))
 	set := &spec.Set{Services: map[string]*spec.Service{}}
 	for name, a := range w.books.services {
@@ -172,18 +176,12 @@ func (w *world) declare(wants map[string]*spec.Service) {
 	}
 	w.change(names, func() { w.send(set) }, func(time.Time) {
 		for _, name := range names {
-			a := w.books.account(name)
-			if a.want != nil {
-				a.former = a.want
-			}
-			if a.want = wants[name]; a.want == nil {
-				a.heldAt, a.heldUntil = time.Time{}, time.Time{}
-			}
+			w.books.declared(name, wants[name])
 		}
 	})
 }
 
-func (w *world) send(set *spec.Set) {
+func (w *storm) send(set *spec.Set) {
 	select {
 	case w.sets <- set:
 	case err := <-w.ended:
@@ -192,37 +190,47 @@ func (w *world) send(set *spec.Set) {
 }
 
 // ask carries out a person's command.
-func (w *world) ask(c reconciler.Command) {
+func (w *storm) ask(c reconciler.Command) {
+	former := w.pardon(c)
 	var err error
 	w.change([]string{c.Service}, func() { err = w.loop.Do(context.Background(), c) }, func(now time.Time) {
 		a := w.books.account(c.Service)
-		if err != nil {
-			return
-		}
-		switch c.Kind {
-		case reconciler.EventStop:
+		switch {
+		case err != nil:
+			for id, k := range former {
+				*w.books.book(id) = k
+			}
+		case c.Kind == reconciler.EventStop:
 			a.heldAt, a.heldUntil = now, c.Until
-		case reconciler.EventStart:
+		case c.Kind == reconciler.EventStart:
 			a.heldAt, a.heldUntil = time.Time{}, time.Time{}
-		case reconciler.EventRestart:
 		default:
-		}
-		for id, k := range w.books.replicas {
-			if id.Service != c.Service || c.Ordinal >= 0 && c.Ordinal != id.Ordinal {
-				continue
-			}
-			if c.Kind != reconciler.EventStop {
-				k.streak, k.ends = 0, nil
-			}
-			if c.Kind == reconciler.EventRestart {
-				a.restartAsked[id.Ordinal] = now
+			for ordinal := range int32(10) {
+				if c.Ordinal < 0 || c.Ordinal == ordinal {
+					a.restartAsked[ordinal] = now
+				}
 			}
 		}
 	})
 }
 
+// pardon forgets the ends of whom a person wants to start again, and returns
+// the books as they were before.
+func (w *storm) pardon(c reconciler.Command) map[reconciler.ReplicaID]book {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	former := map[reconciler.ReplicaID]book{}
+	for id, k := range w.books.replicas {
+		if c.Kind != reconciler.EventStop && id.Service == c.Service && (c.Ordinal < 0 || c.Ordinal == id.Ordinal) {
+			former[id] = *k
+			k.streak, k.ends = 0, nil
+		}
+	}
+	return former
+}
+
 // step does one random thing.
-func (w *world) step() {
+func (w *storm) step() {
 	name := w.names[w.rng.IntN(len(w.names))]
 	w.mu.Lock()
 	want := w.books.account(name).want
@@ -270,7 +278,7 @@ func (w *world) step() {
 }
 
 // reroll makes a restart-class edit, with which the temperament changes.
-func (w *world) reroll(s *spec.Service) {
+func (w *storm) reroll(s *spec.Service) {
 	w.edits++
 	s.Spec.Command = []string{"/bin/web"}
 	s.Spec.Args = []string{fmt.Sprint(w.rng.IntN(1000)), fmt.Sprint(w.edits)}
@@ -280,7 +288,7 @@ func (w *world) reroll(s *spec.Service) {
 }
 
 // prune removes a quarter of everything at once.
-func (w *world) prune() {
+func (w *storm) prune() {
 	gone := map[string]*spec.Service{}
 	for _, name := range w.names {
 		if chance(w.rng, 0.25) {
@@ -292,7 +300,7 @@ func (w *world) prune() {
 
 // burst makes many edits within one instant, as a script that writes files
 // does; the loop sees them while it acts.
-func (w *world) burst() {
+func (w *storm) burst() {
 	w.mu.Lock()
 	w.books.changing = true
 	w.mu.Unlock()
@@ -315,7 +323,7 @@ func (w *world) burst() {
 }
 
 // crash ends a random main process of a service.
-func (w *world) crash(name string) {
+func (w *storm) crash(name string) {
 	id := reconciler.ReplicaID{Service: name, Ordinal: int32(w.rng.IntN(4))}
 	w.machine.End(id, end(w.rng))
 	synctest.Wait()
@@ -323,7 +331,7 @@ func (w *world) crash(name string) {
 
 // audit compares what the loop says with what the machine runs, while nothing
 // moves.
-func (w *world) audit() {
+func (w *storm) audit() {
 	synctest.Wait()
 	snapshot, err := w.loop.Snapshot(context.Background())
 	if err != nil {
@@ -348,7 +356,7 @@ func (w *world) audit() {
 }
 
 // unsettled says what is not as it should be for good; empty when all is.
-func (w *world) unsettled() string {
+func (w *storm) unsettled() string {
 	snapshot, err := w.loop.Snapshot(context.Background())
 	if err != nil {
 		return err.Error()
@@ -405,6 +413,6 @@ func mayLast(a *account, r status.Replica, now time.Time) bool {
 	}
 }
 
-func (w *world) declareOne(name string) {
+func (w *storm) declareOne(name string) {
 	w.declare(map[string]*spec.Service{name: declaration(w.seed, name)})
 }

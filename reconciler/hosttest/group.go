@@ -198,16 +198,26 @@ func (m *Machine) end(g *group, p *proc, exit reconciler.Exit) {
 }
 
 // Plant puts processes into the group of a replica, which nothing may live in,
-// as a daemon that died would have left them. Found says that the loop is told
-// by Config.Found: then Emptied with Run 0 will come.
-func (m *Machine) Plant(id reconciler.ReplicaID, found bool, children ...Child) {
+// as a daemon that died would have left them. The loop is to be told by
+// Config.Found; Emptied with Run 0 will come.
+func (m *Machine) Plant(id reconciler.ReplicaID, children ...Child) {
+	m.plant(id, true, children)
+}
+
+// Intrude is Plant for processes of which the host has not told the loop: it
+// meets them when it starts the replica.
+func (m *Machine) Intrude(id reconciler.ReplicaID, children ...Child) {
+	m.plant(id, false, children)
+}
+
+func (m *Machine) plant(id reconciler.ReplicaID, told bool, children []Child) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	g := m.group(id)
 	if len(g.procs) > 0 || g.working != 0 {
 		panic("hosttest: cannot plant processes in " + id.String() + ": it is in use")
 	}
-	g.planted, g.owes, g.told = true, found, toldNothing
+	g.planted, g.owes, g.told = true, told, toldNothing
 	for _, c := range children {
 		m.spawnChild(g, c)
 	}
