@@ -250,7 +250,7 @@ func TestAUserWhoMayNotIsToldWhy(t *testing.T) {
 // holdLease takes a write lease on a file: who opens or executes it waits until
 // the lease is given up. It stands for a file server that does not answer.
 func holdLease(path string) int {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := os.Open(path) // not for writing: that would make it "busy"
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -336,7 +336,7 @@ func TestAnExecutableOnADeadServerHoldsNobodyUp(t *testing.T) {
 				case reconciler.EventExited:
 					codes[e.Exit.Status()] = true
 				default:
-					t.Errorf("got %+v", e)
+					t.Fatalf("got %+v (failure %+v)", e, e.Failure)
 				}
 			}
 			if diff := cmp.Diff(map[int32]bool{5: true}, codes); diff != "" {
