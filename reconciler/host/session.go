@@ -19,7 +19,7 @@ type sessions struct{}
 
 func newSessions() *sessions { return &sessions{} }
 
-func (*sessions) prepare(reconciler.ReplicaID) (int, bool, error) { return -1, false, nil }
+func (*sessions) prepare(reconciler.ReplicaID, bool) (int, bool, error) { return -1, false, nil }
 
 func (*sessions) survivors(g *group) ([]int32, bool) {
 	pids := sessionMembers(g.pid)
