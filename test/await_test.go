@@ -7,7 +7,7 @@ import (
 
 // patience is how long the tests wait for anything. It decides nothing but how
 // long a failure takes.
-const patience = 60 * time.Second
+const patience = 30 * time.Second
 
 // await looks again and again until the world is as it should be. Look returns
 // nil when it is, and otherwise says what it saw.

@@ -77,6 +77,13 @@ func (d *daemon) says(text string) error {
 	return err
 }
 
+// cmdSays waits until the daemon's log has the text.
+func cmdSays(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 1, "says TEXT")
+	d := sceneOf(ts).running(ts)
+	ts.Check(await(func() error { return d.says(args[0]) }))
+}
+
 func cmdWrite(ts *testscript.TestScript, neg bool, args []string) {
 	arguments(ts, neg, args, 1, "write FILE [NAME]")
 	name := args[len(args)-1]
@@ -263,7 +270,7 @@ func cmdCopies(ts *testscript.TestScript, neg bool, args []string) {
 func cmdLease(ts *testscript.TestScript, neg bool, args []string) {
 	arguments(ts, neg, args, 1, "lease FILE")
 	s := sceneOf(ts)
-	file, err := os.Open(args[0])
+	file, err := os.Open(ts.MkAbs(args[0]))
 	ts.Check(err)
 	s.leased = file
 	// EAGAIN: somebody has the file open, such as a child of ours on its way to

@@ -13,11 +13,14 @@ import (
 
 // tolerated are the files and functions that are longer than they should be,
 // each with the reason.
-var tolerated = map[string]string{}
+var tolerated = map[string]string{
+	"reconciler/observe.go:Observe": "one short case for each kind of event, and nothing else",
+}
 
 const (
-	maxFileLines     = 400 // the aim is 250: what is longer wants a look, and is listed by -v
-	aimFileLines     = 250
+	aimFileLines     = 250 // what is longer wants a look, and is listed by -v
+	maxFileLines     = 400
+	maxTestFileLines = 500
 	maxFunctionLines = 60
 )
 
@@ -50,9 +53,13 @@ func TestTheTopLevelHoldsWhatTheDesignNames(t *testing.T) {
 func TestFilesAndFunctionsAreShortEnoughToRead(t *testing.T) {
 	for _, s := range sources(t) {
 		lines := s.fset.Position(s.file.FileEnd).Line
+		most := maxFileLines
+		if s.isTest() {
+			most = maxTestFileLines
+		}
 		switch {
-		case lines > maxFileLines && tolerated[s.path] == "":
-			t.Errorf("%s has %d lines, more than %d: split it, or give the reason in tolerated", s.path, lines, maxFileLines)
+		case lines > most && tolerated[s.path] == "":
+			t.Errorf("%s has %d lines, more than %d: split it, or give the reason in tolerated", s.path, lines, most)
 		case lines > aimFileLines:
 			t.Logf("%s has %d lines; the aim is %d", s.path, lines, aimFileLines)
 		}

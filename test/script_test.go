@@ -26,6 +26,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"daemon":      cmdDaemon,
 			"stop":        cmdStop,
+			"says":        cmdSays,
 			"write":       cmdWrite,
 			"await":       cmdAwait,
 			"alive":       cmdAlive,

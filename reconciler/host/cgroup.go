@@ -113,8 +113,22 @@ func (t *cgroupTree) open(name string) (int, error) {
 	return unix.Openat(t.rootFD, name, flags, 0)
 }
 
-func (t *cgroupTree) prepare(id reconciler.ReplicaID) (int, bool, error) {
+// prepare implements grouping. A group that was killed is made anew: since
+// about Linux 6.14 clone3 compares the kills that the child's group has seen
+// with those of the parent's (cgroup.kill_seq), so that whatever is cloned into
+// a group that was ever killed is killed at birth.
+func (t *cgroupTree) prepare(id reconciler.ReplicaID, killed bool) (int, bool, error) {
 	name := id.String()
+	if killed {
+		if populated, err := t.populated(name); err == nil && populated {
+			if pids, alive := t.members(name, 0); len(pids) > 0 || alive {
+				return -1, true, nil
+			}
+		}
+		if err := t.remove(name); err != nil {
+			return -1, false, err
+		}
+	}
 	fd, err := t.open(name)
 	if err != nil {
 		return -1, false, err
@@ -240,6 +254,12 @@ func (t *cgroupTree) signal(g *group, sig syscall.Signal) error {
 }
 
 func (t *cgroupTree) kill(g *group) error {
+	if g.phase == phaseIdle {
+		if populated, err := t.populated(g.id.String()); err != nil || !populated {
+			return nil // and the group remains as good as new
+		}
+	}
+	g.killed = true
 	fd, err := unix.Openat(t.rootFD, g.id.String()+"/cgroup.kill", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err == nil {
 		_, err = unix.Write(fd, []byte("1"))

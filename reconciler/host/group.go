@@ -23,6 +23,8 @@ type group struct {
 	id    reconciler.ReplicaID
 	phase phase
 	run   uint64
+	// killed says that cgroup.kill was written: see cgroupTree.prepare.
+	killed bool
 	// pid is the main process's and, without cgroups, the session's number.
 	pid int32
 	// pidfd is -1 when there is no unreaped main process.
@@ -57,9 +59,9 @@ func (g *group) closeAll() {
 // for longer than a look at /proc takes, except close and forget.
 type grouping interface {
 	// prepare makes room for a start. It says occupied when something lives
-	// in the group. The descriptor, unless -1, is the cgroup's; the caller
-	// closes it.
-	prepare(id reconciler.ReplicaID) (fd int, occupied bool, err error)
+	// in the group, which was killed since the last start or not. The
+	// descriptor, unless -1, is the cgroup's; the caller closes it.
+	prepare(id reconciler.ReplicaID, killed bool) (fd int, occupied bool, err error)
 	// survivors lists what lives in the group; a main process that has ended
 	// does not. alive may be true with an empty list: something lives that
 	// cannot be seen.

@@ -19,7 +19,7 @@ type sessions struct{}
 
 func newSessions() *sessions { return &sessions{} }
 
-func (*sessions) prepare(reconciler.ReplicaID) (int, bool, error) { return -1, false, nil }
+func (*sessions) prepare(reconciler.ReplicaID, bool) (int, bool, error) { return -1, false, nil }
 
 func (*sessions) survivors(g *group) ([]int32, bool) {
 	pids := sessionMembers(g.pid)
@@ -43,6 +43,9 @@ func sessionMembers(session int32) []int32 {
 		pid, err := strconv.ParseInt(name, 10, 32)
 		if err != nil {
 			continue
+		}
+		if sid, err := unix.Getsid(int(pid)); err != nil || sid != int(session) {
+			continue // far cheaper than reading stat
 		}
 		// A leader whose threads live is a zombie by its state as well, but
 		// then it is the main process, which has not ended.

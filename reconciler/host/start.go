@@ -95,7 +95,16 @@ func (h *Host) launch(g *group, w reconciler.Work) (answer, *reconciler.Failure)
 		return answer{}, f
 	}
 	defer func() { _ = unix.Close(out) }()
-	dir, busy, err := h.grouping.prepare(w.Replica)
+	h.mu.Lock()
+	killed := g.killed
+	g.killed = false
+	h.mu.Unlock()
+	dir, busy, err := h.grouping.prepare(w.Replica, killed)
+	if killed && (err != nil || busy) {
+		h.mu.Lock()
+		g.killed = true
+		h.mu.Unlock()
+	}
 	switch {
 	case err != nil:
 		if f := explainResources("make the cgroup of "+w.Replica.String(), err); f != nil {

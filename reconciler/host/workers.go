@@ -29,10 +29,13 @@ type workers struct {
 	slow    int
 	idle    chan struct{} // closed when the last one that moves has ended
 	closing bool
+	// lines are the works that wait for a work of the same replica: those of
+	// one replica are done in order. A replica that is worked for has an entry.
+	lines map[reconciler.ReplicaID][]reconciler.Work
 }
 
 func startWorkers(h *Host, n int) *workers {
-	w := &workers{host: h, want: n, idle: make(chan struct{})}
+	w := &workers{host: h, want: n, idle: make(chan struct{}), lines: map[reconciler.ReplicaID][]reconciler.Work{}}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for range n {
@@ -51,7 +54,7 @@ func (w *workers) run() {
 	for {
 		select {
 		case work := <-w.host.work:
-			if !w.do(work) {
+			if !w.doLine(work) {
 				return
 			}
 		case <-w.host.done:
@@ -63,7 +66,39 @@ func (w *workers) run() {
 	}
 }
 
-// do does the work and says whether the worker is still wanted.
+// doLine does the work, and what comes for the same replica meanwhile. It says
+// whether the worker is still wanted.
+func (w *workers) doLine(work reconciler.Work) bool {
+	id := work.Replica
+	w.mu.Lock()
+	line, busy := w.lines[id]
+	if busy {
+		w.lines[id] = append(line, work)
+		w.mu.Unlock()
+		return true
+	}
+	w.lines[id] = nil
+	w.mu.Unlock()
+	surplus := false
+	for {
+		surplus = w.do(work) || surplus
+		w.mu.Lock()
+		line := w.lines[id]
+		if len(line) == 0 {
+			delete(w.lines, id)
+			break
+		}
+		work, w.lines[id] = line[0], line[1:]
+		w.mu.Unlock()
+	}
+	defer w.mu.Unlock()
+	if surplus {
+		w.leave()
+	}
+	return !surplus
+}
+
+// do does the work and says whether a spare has taken the worker's place.
 func (w *workers) do(work reconciler.Work) bool {
 	var finished, hung bool // guarded by mu
 	timer := time.AfterFunc(slowAfter, func() {
@@ -96,13 +131,7 @@ func (w *workers) do(work reconciler.Work) bool {
 	if answer.then != nil {
 		answer.then()
 	}
-	if !surplus {
-		return true
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.leave()
-	return false
+	return surplus
 }
 
 // leave counts a worker out. The caller holds mu.

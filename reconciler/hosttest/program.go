@@ -76,7 +76,7 @@ func Shell(t testing.TB, p Program) []string {
 	case "exits":
 		return sh("exit " + strconv.Itoa(n))
 	case "dies":
-		return sh("kill -" + strconv.Itoa(n) + " $$$$") // a manifest says $$ for $
+		return sh("kill -" + strconv.Itoa(n) + " $$$$") // a manifest's $$ is one $
 	case Runs:
 		return []string{"sleep", "1000000"}
 	case IgnoresTerm:
