@@ -38,6 +38,8 @@ type books struct {
 	// changing says that something was told to the loop and may or may not
 	// have arrived: what depends on it is not judged.
 	changing bool
+	// suspects are the signals that were sent meanwhile, to be judged after it.
+	suspects []hosttest.Record
 	// shutdown and immediate say what the loop surely knows.
 	shutdown, immediate bool
 	broken              func(promise, story string, args ...any)
@@ -55,6 +57,7 @@ type account struct {
 // book is a replica as the machine saw it.
 type book struct {
 	service   *spec.Service // of the last run
+	takenAt   time.Time     // the start was accepted
 	startedAt time.Time
 	askedAt   time.Time // the first stop signal of the run, or kill of the main process
 	killed    bool
@@ -97,6 +100,11 @@ func (a *account) touchedSince(then, now time.Time) bool {
 	return !a.touched.Before(then) || !a.heldUntil.IsZero() && a.heldUntil.After(then) && !a.heldUntil.After(now)
 }
 
+func (a *account) restartAskedSince(then time.Time, ordinal int32) bool {
+	asked := a.restartAsked[ordinal]
+	return !asked.IsZero() && !asked.Before(then)
+}
+
 func sameProcess(a, b *spec.Service) bool {
 	return slices.Equal(a.Spec.Command, b.Spec.Command) && slices.Equal(a.Spec.Args, b.Spec.Args)
 }
@@ -111,7 +119,7 @@ func (b *books) see(r hosttest.Record) {
 			k.streak, k.ends = 0, nil
 		}
 		*k = book{
-			service: r.Service, streak: k.streak, ends: k.ends,
+			service: r.Service, takenAt: r.At, streak: k.streak, ends: k.ends,
 			grace: r.Service.Spec.TerminationGracePeriodSeconds,
 		}
 	case hosttest.Started:
@@ -168,7 +176,7 @@ func (b *books) judgeStart(a *account, k *book, r hosttest.Record) {
 	case r.Service != a.want:
 		b.broken(StartsWhatIsWanted, "start of %v from an older manifest", r.Replica)
 	case k.endedAt.IsZero() || !k.askedAt.IsZero() || !sameProcess(k.service, a.want),
-		a.touchedSince(k.endedAt, r.At), a.restartAsked[r.Replica.Ordinal].After(k.startedAt):
+		a.touchedSince(k.endedAt, r.At), a.restartAskedSince(k.takenAt, r.Replica.Ordinal):
 		// There is more reason for it than the end of the last run.
 	default:
 		b.judgeRestart(a, k, r)
@@ -227,19 +235,35 @@ func later(a, b time.Time) time.Time {
 }
 
 func (b *books) judgeSignal(a *account, k *book, r hosttest.Record) {
-	if b.changing || b.shutdown || !r.MainLives || r.Scope != reconciler.ScopeMain {
+	if b.shutdown || !r.MainLives || r.Scope != reconciler.ScopeMain {
+		return
+	}
+	if b.changing {
+		b.suspects = append(b.suspects, r)
 		return
 	}
 	if a.want == nil || r.Replica.Ordinal >= a.want.Spec.Replicas || a.held(r.At) {
 		return
 	}
-	asked := a.restartAsked[r.Replica.Ordinal].After(k.startedAt) || a.restartAsked[r.Replica.Ordinal].Equal(k.startedAt)
-	if !asked && sameProcess(k.service, a.want) {
+	asked := a.restartAskedSince(k.takenAt, r.Replica.Ordinal)
+	if !asked && sameProcess(r.Service, a.want) {
 		b.broken(ExactlyWhatChanged, "%v was told to stop without a reason", r.Replica)
 	}
 	if isBad(a.want) {
 		b.broken(ReplacementIsChecked, "%v was told to stop for a successor that cannot start", r.Replica)
 	}
+}
+
+// changed ends a change. When it was one change and not many, what was done in
+// its course is judged by what came out of it.
+func (b *books) changed(one bool) {
+	b.changing = false
+	for _, r := range b.suspects {
+		if one {
+			b.judgeSignal(b.account(r.Replica.Service), b.book(r.Replica), r)
+		}
+	}
+	b.suspects = nil
 }
 
 func (b *books) judgeKill(k *book, r hosttest.Record) {

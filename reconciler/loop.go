@@ -178,7 +178,7 @@ func (l *Loop) happened(e Event) {
 	e.At = l.now()
 	r := l.services[e.Replica.Service]
 	if r == nil {
-		if e.Kind == EventChecked {
+		if e.Kind == EventChecked || e.Kind == EventInspected {
 			return // a late answer about what was removed meanwhile
 		}
 		if e.Kind != EventFound {

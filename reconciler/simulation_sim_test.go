@@ -71,7 +71,7 @@ func simulate(t *testing.T, seed uint64, lasting time.Duration, services int, e 
 			synctest.Wait()
 			violations = w.violations
 			if testing.Verbose() {
-				t.Logf("%d starts, %d exits, %d decisions", w.machine.Count(hosttest.Started), w.machine.Count(hosttest.Exited), w.watched.calls)
+				t.Logf("%d starts, %d exits, %d decisions", w.machine.Count(hosttest.Started), w.machine.Count(hosttest.Exited), w.watched.calls.Load())
 			}
 		}()
 		w.rage(lasting)
@@ -96,7 +96,7 @@ func (w *storm) rage(lasting time.Duration) {
 	for n := 0; time.Now().Before(end) && !w.caught.Load(); n++ {
 		time.Sleep(about(w.rng, 75*time.Second, time.Hour))
 		w.step()
-		if n%8 == 0 {
+		if n%24 == 0 {
 			w.audit()
 		}
 	}
@@ -107,7 +107,7 @@ func (w *storm) settle() {
 	w.calm.Store(true)
 	deadline := time.Now().Add(longest + 4*time.Hour)
 	for {
-		time.Sleep(5 * time.Minute)
+		time.Sleep(20 * time.Minute)
 		w.audit()
 		why := w.unsettled()
 		if why == "" && time.Now().After(deadline.Add(-4*time.Hour)) {
@@ -132,7 +132,7 @@ func (w *storm) settle() {
 	w.rest()
 }
 
-// rest lets a day pass in which only what is blocked may be looked at.
+// rest lets six hours pass in which only what is blocked may be looked at.
 func (w *storm) rest() {
 	waits := 0
 	snapshot, err := w.loop.Snapshot(context.Background())
@@ -147,13 +147,13 @@ func (w *storm) rest() {
 			}
 		}
 	}
-	before := w.watched.calls
-	time.Sleep(24 * time.Hour)
+	before := w.watched.calls.Load()
+	time.Sleep(6 * time.Hour)
 	synctest.Wait()
 	// What waits for a program to appear looks each minute; each look is a few
 	// decisions.
-	if most := waits * 24 * 60 * 8; w.watched.calls-before > most {
-		w.broken(SilentInCalm, "%d decisions in a calm day with %d replicas that wait", w.watched.calls-before, waits)
+	if most := int64(waits * 6 * 60 * 8); w.watched.calls.Load()-before > most {
+		w.broken(SilentInCalm, "%d decisions in six calm hours with %d replicas that wait", w.watched.calls.Load()-before, waits)
 	}
 }
 
@@ -166,7 +166,8 @@ func (w *storm) shutDown() {
 	w.loop.Shutdown(immediate)
 	synctest.Wait()
 	w.mu.Lock()
-	w.books.changing, w.books.shutdown, w.books.immediate = false, true, immediate
+	w.books.shutdown, w.books.immediate = true, immediate
+	w.books.changed(false)
 	w.mu.Unlock()
 	if w.seed%5 == 0 {
 		time.Sleep(2 * time.Second)

@@ -1,6 +1,7 @@
 package reconciler_test
 
 import (
+	"sync/atomic"
 	"time"
 
 	"svc.d/reconciler"
@@ -17,9 +18,9 @@ const (
 	NothingToNobody = "NothingToNobody" // no signal or kill is decided where nothing lives
 )
 
-// atOneInstant is how many decisions may be made without time passing: the
-// largest burst of a world is a shutdown, or a set that changes everything.
-const atOneInstant = 30_000
+// inOneSecond is how many decisions may be made in a second of simulated time:
+// the largest burst of a world is a shutdown, or a set that changes everything.
+const inOneSecond = 30_000
 
 // engine is the pair of functions that a loop runs on.
 type engine struct {
@@ -34,27 +35,34 @@ type watched struct {
 	engine
 	broken  func(promise, story string, args ...any)
 	reports bool // judge reports too
-	calls   int
+	calls   atomic.Int64
 	instant time.Time
 	burst   int
 }
 
 func (w *watched) decision(want *spec.Service, f *reconciler.Facts, now time.Time, into []reconciler.Action) ([]reconciler.Action, time.Time) {
 	actions, next := w.engine.decide(want, f, now, into)
-	w.calls++
-	if t := time.Now(); !t.Equal(w.instant) {
+	calls := w.calls.Add(1)
+	if t := time.Now().Truncate(time.Second); !t.Equal(w.instant) {
 		w.instant, w.burst = t, 0
 	}
-	if w.burst++; w.burst > atOneInstant {
-		w.broken(NoSpin, "%d decisions at one instant, the last about %s", w.burst, f.Name)
+	if w.burst++; w.burst > inOneSecond {
+		w.broken(NoSpin, "%d decisions in one second, the last about %s", w.burst, f.Name)
 	}
 	if !next.IsZero() && !next.After(now) {
 		w.broken(NoSpin, "%s wants to be asked again at %v, it is %v", f.Name, next, now)
 	}
+	replaced := 0
 	for _, a := range actions {
 		judgeAction(want, f, now, a, w.broken)
+		if a.Deed == reconciler.DeedSignal && (a.Cause == reconciler.CauseEdited || a.Cause == reconciler.CauseRestarted) {
+			replaced++
+		}
 	}
-	if w.reports && w.calls%16 == 0 {
+	if replaced > 1 {
+		w.broken(ReplacementOneByOne, "%d replicas of %s make way at once", replaced, f.Name)
+	}
+	if w.reports && calls%16 == 0 {
 		judgeReport(want, f, now, w.broken)
 	}
 	return actions, next

@@ -17,7 +17,6 @@ import (
 	"svc.d/reconciler"
 	"svc.d/reconciler/hosttest"
 	"svc.d/spec"
-	"svc.d/status"
 )
 
 // The promises that are audited while the world holds its breath.
@@ -84,10 +83,10 @@ func newStorm(seed uint64, services int, e engine) *storm {
 		Fail: func(v hosttest.Violation) { w.broken(v.Promise, "%s", v.Story) },
 	})
 	found := w.plant()
-	w.watched = &watched{engine: e, broken: w.broken, reports: true}
+	w.watched = &watched{engine: w.untilCaught(e), broken: w.broken, reports: true}
 	w.loop = reconciler.NewLoop(reconciler.Config{
 		Host: w.machine, Sets: w.sets, Log: logr.Discard(), Found: found, Verify: true,
-		Observe: e.observe, Decide: w.watched.decision,
+		Observe: w.watched.engine.observe, Decide: w.watched.decision,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	w.end = cancel
@@ -101,6 +100,25 @@ func newStorm(seed uint64, services int, e engine) *storm {
 		w.ended <- w.loop.Run(ctx)
 	}()
 	return w
+}
+
+// untilCaught is an engine that turns good once a promise was broken, so that a
+// world with a planted bug comes to its end.
+func (w *storm) untilCaught(e engine) engine {
+	return engine{
+		observe: func(i reconciler.Instance, ev reconciler.Event) reconciler.Instance {
+			if w.caught.Load() {
+				return genuine.observe(i, ev)
+			}
+			return e.observe(i, ev)
+		},
+		decide: func(want *spec.Service, f *reconciler.Facts, now time.Time, into []reconciler.Action) ([]reconciler.Action, time.Time) {
+			if w.caught.Load() {
+				return genuine.decide(want, f, now, into)
+			}
+			return e.decide(want, f, now, into)
+		},
+	}
 }
 
 // plant leaves processes in some groups, of which the loop is told or not.
@@ -146,6 +164,7 @@ func (w *storm) brokenLocked(promise, story string, args ...any) {
 // has come to rest.
 func (w *storm) change(names []string, tell func(), after func(now time.Time)) {
 	w.mu.Lock()
+	one := !w.books.changing
 	w.books.changing = true
 	w.mu.Unlock()
 	tell()
@@ -156,19 +175,14 @@ func (w *storm) change(names []string, tell func(), after func(now time.Time)) {
 		w.books.account(name).touched = now
 	}
 	after(now)
-	w.books.changing = false
+	w.books.changed(one)
 	w.mu.Unlock()
 }
 
 // declare makes the loop want what wants says; nil removes a service.
 func (w *storm) declare(wants map[string]*spec.Service) {
 	names := slices.Sorted(maps.Keys(wants))
-	set := &spec.Set{Services: map[string]*spec.Service{}}
-	for name, a := range w.books.services {
-		if a.want != nil {
-			set.Services[name] = a.want
-		}
-	}
+	set := &spec.Set{Services: w.wanted()}
 	for name, want := range wants {
 		if delete(set.Services, name); want != nil {
 			set.Services[name] = want
@@ -179,6 +193,19 @@ func (w *storm) declare(wants map[string]*spec.Service) {
 			w.books.declared(name, wants[name])
 		}
 	})
+}
+
+// wanted is what is declared now; the map is the caller's own.
+func (w *storm) wanted() map[string]*spec.Service {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := map[string]*spec.Service{}
+	for name, a := range w.books.services {
+		if a.want != nil {
+			all[name] = a.want
+		}
+	}
+	return all
 }
 
 func (w *storm) send(set *spec.Set) {
@@ -227,190 +254,6 @@ func (w *storm) pardon(c reconciler.Command) map[reconciler.ReplicaID]book {
 		}
 	}
 	return former
-}
-
-// step does one random thing.
-func (w *storm) step() {
-	name := w.names[w.rng.IntN(len(w.names))]
-	w.mu.Lock()
-	want := w.books.account(name).want
-	w.mu.Unlock()
-	if want == nil {
-		again := declaration(w.seed, name)
-		w.reroll(again)
-		w.declare(map[string]*spec.Service{name: again})
-		return
-	}
-	edited := *want
-	ordinal := int32(w.rng.IntN(int(want.Spec.Replicas+1))) - 1
-	switch n := w.rng.IntN(100); {
-	case n < 28:
-		w.reroll(&edited)
-		w.declare(map[string]*spec.Service{name: &edited})
-	case n < 44:
-		liveEdit(w.rng, &edited)
-		w.declare(map[string]*spec.Service{name: &edited})
-	case n < 52:
-		edited.Spec.Command = []string{badProgram}
-		w.declare(map[string]*spec.Service{name: &edited})
-	case n < 62:
-		edited.Spec.Replicas = int32(w.rng.IntN(5))
-		w.declare(map[string]*spec.Service{name: &edited})
-	case n < 68:
-		w.declare(map[string]*spec.Service{name: nil})
-	case n < 69:
-		w.prune()
-	case n < 72:
-		w.burst()
-	case n < 78:
-		stop := reconciler.Command{Kind: reconciler.EventStop, Service: name, Ordinal: -1, By: "root"}
-		if chance(w.rng, 0.5) {
-			stop.Until = time.Now().Add(about(w.rng, 20*time.Minute, 2*time.Hour))
-		}
-		w.ask(stop)
-	case n < 86:
-		w.ask(reconciler.Command{Kind: reconciler.EventStart, Service: name, Ordinal: -1})
-	case n < 93:
-		w.ask(reconciler.Command{Kind: reconciler.EventRestart, Service: name, Ordinal: ordinal})
-	default:
-		w.crash(name)
-	}
-}
-
-// reroll makes a restart-class edit, with which the temperament changes.
-func (w *storm) reroll(s *spec.Service) {
-	w.edits++
-	s.Spec.Command = []string{"/bin/web"}
-	s.Spec.Args = []string{fmt.Sprint(w.rng.IntN(1000)), fmt.Sprint(w.edits)}
-	if chance(w.rng, 0.3) {
-		liveEdit(w.rng, s)
-	}
-}
-
-// prune removes a quarter of everything at once.
-func (w *storm) prune() {
-	gone := map[string]*spec.Service{}
-	for _, name := range w.names {
-		if chance(w.rng, 0.25) {
-			gone[name] = nil
-		}
-	}
-	w.declare(gone)
-}
-
-// burst makes many edits within one instant, as a script that writes files
-// does; the loop sees them while it acts.
-func (w *storm) burst() {
-	w.mu.Lock()
-	w.books.changing = true
-	w.mu.Unlock()
-	final := map[string]*spec.Service{}
-	for range 20 {
-		name := w.names[w.rng.IntN(len(w.names))]
-		s := declaration(w.seed, name)
-		w.reroll(s)
-		s.Spec.Replicas = int32(w.rng.IntN(4))
-		final[name] = s
-		set := &spec.Set{Services: maps.Clone(final)}
-		for other, a := range w.books.services {
-			if set.Services[other] == nil && a.want != nil {
-				set.Services[other] = a.want
-			}
-		}
-		w.send(set)
-	}
-	w.declare(final)
-}
-
-// crash ends a random main process of a service.
-func (w *storm) crash(name string) {
-	id := reconciler.ReplicaID{Service: name, Ordinal: int32(w.rng.IntN(4))}
-	w.machine.End(id, end(w.rng))
-	synctest.Wait()
-}
-
-// audit compares what the loop says with what the machine runs, while nothing
-// moves.
-func (w *storm) audit() {
-	synctest.Wait()
-	snapshot, err := w.loop.Snapshot(context.Background())
-	if err != nil {
-		return
-	}
-	said := map[reconciler.ReplicaID]int32{}
-	for _, s := range snapshot.Services {
-		for _, r := range s.Status.ReplicaStatuses {
-			if r.Pid != 0 {
-				said[reconciler.ReplicaID{Service: s.Metadata.Name, Ordinal: r.Ordinal}] = r.Pid
-			}
-		}
-	}
-	for _, state := range w.machine.States() {
-		switch pid := said[state.Replica]; {
-		case pid != 0 && pid != state.MainPid:
-			w.broken(NoExitLost, "%v is said to run as %d; what runs is %d", state.Replica, pid, state.MainPid)
-		case pid == 0 && state.MainPid != 0:
-			w.broken(NothingUnseen, "%v runs as %d and is not said to", state.Replica, state.MainPid)
-		}
-	}
-}
-
-// unsettled says what is not as it should be for good; empty when all is.
-func (w *storm) unsettled() string {
-	snapshot, err := w.loop.Snapshot(context.Background())
-	if err != nil {
-		return err.Error()
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	now := time.Now()
-	declared := 0
-	for _, a := range w.books.services {
-		if a.want != nil {
-			declared++
-		}
-	}
-	if len(snapshot.Services) != declared {
-		return fmt.Sprintf("%d services are known, %d declared", len(snapshot.Services), declared)
-	}
-	for _, s := range snapshot.Services {
-		a := w.books.account(s.Metadata.Name)
-		expected := int(a.want.Spec.Replicas)
-		if len(s.Status.ReplicaStatuses) != expected {
-			return fmt.Sprintf("%s has %d replicas of %d", s.Metadata.Name, len(s.Status.ReplicaStatuses), expected)
-		}
-		for _, r := range s.Status.ReplicaStatuses {
-			if !mayLast(a, r, now) {
-				return fmt.Sprintf("%s is %s for %s: %s (wanted %+v)", r.Name, r.Phase, r.Reason, r.Message, a.want.Spec)
-			}
-		}
-	}
-	return ""
-}
-
-// mayLast reports whether a replica may stay as it is in a calm.
-func mayLast(a *account, r status.Replica, now time.Time) bool {
-	held := a.held(now)
-	switch r.Phase {
-	case status.PhaseRunning:
-		switch reconciler.Reason(r.Reason) {
-		case "":
-			return r.Updated && !held
-		case reconciler.ReasonReplacementBlocked, reconciler.ReasonReplacementPending:
-			return isBad(a.want)
-		case reconciler.ReasonReplacementHalted:
-			return true // another replica has given up, or cannot start
-		}
-		return false
-	case status.PhaseHeld:
-		return held
-	case status.PhaseCompleted, status.PhaseFailed:
-		return a.want.Spec.RestartPolicy != spec.RestartAlways || r.Reason == string(reconciler.ReasonRestartLimitExceeded)
-	case status.PhasePending:
-		return isBad(a.want)
-	default:
-		return false
-	}
 }
 
 func (w *storm) declareOne(name string) {

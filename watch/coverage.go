@@ -14,11 +14,13 @@ type coverage struct {
 	covered  map[[2]uint64]*spot // those of this pass, by device and inode
 	pass     uint32
 	failure  error // why this pass cannot rely on being told
+	denied   error // a directory on the way that may not be watched
 }
 
 // spot is one directory that is watched.
 type spot struct {
 	wd    int32
+	key   [2]uint64
 	mask  uint32
 	names map[string]struct{} // the entries that a path leads through
 	// manifests are the logical paths of the directory as one of manifests.
@@ -34,7 +36,7 @@ func newCoverage() *coverage {
 // watched any more at its end.
 func (c *coverage) begin() {
 	c.pass++
-	c.failure = nil
+	c.failure, c.denied = nil, nil
 	clear(c.covered)
 }
 
@@ -87,16 +89,11 @@ func (c *coverage) cover(p *place, mask uint32, must bool) *spot {
 	}
 	wd, err := c.notifier.add(p.fd, mask)
 	if err != nil {
-		// Who may not list a directory may not watch it. That it is moved
-		// is then not told, but what stands in it is.
-		if must || !errors.Is(err, unix.EACCES) {
-			c.failure = explain(p.path, err)
-		}
-		return nil
+		return c.refused(p, key, must, err)
 	}
 	s = c.spots[wd]
 	if s == nil {
-		s = &spot{wd: wd}
+		s = &spot{wd: wd, key: key}
 		c.spots[wd] = s
 	}
 	if s.pass != c.pass {
@@ -105,6 +102,27 @@ func (c *coverage) cover(p *place, mask uint32, must bool) *spot {
 	s.mask |= mask
 	c.covered[key] = s
 	return s
+}
+
+// refused says what becomes of a directory that cannot be watched. Who may
+// not list one may not watch it. That it is moved is then not told, but
+// what stands in it is; and a watch from better days still works.
+func (c *coverage) refused(p *place, key [2]uint64, must bool, err error) *spot {
+	if !errors.Is(err, unix.EACCES) {
+		c.failure = explain(p.path, err)
+		return nil
+	}
+	for _, s := range c.spots {
+		if s.key == key {
+			s.pass = c.pass
+			return s
+		}
+	}
+	c.denied = explain(p.path, err)
+	if must {
+		c.failure = c.denied
+	}
+	return nil
 }
 
 func explain(path string, err error) error {

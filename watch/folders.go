@@ -1,10 +1,8 @@
 package watch
 
 import (
-	"errors"
-	"fmt"
-	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -45,7 +43,8 @@ func (l *ledger) listed(dirs []dirSighting, now time.Time) {
 		l.seeDir(d, now)
 	}
 	for path := range l.dirs {
-		if !seen[path] && !l.holds(path) {
+		// While something of it is in force, one that comes back empty is held.
+		if !seen[path] && !l.holds(path) && !l.anyBelow(path) {
 			delete(l.dirs, path)
 		}
 	}
@@ -119,28 +118,7 @@ func (l *ledger) anyBelow(dir string) bool {
 // blind says that some directory is held: what is missing may be there.
 func (l *ledger) blind() bool { return len(l.held) > 0 }
 
-// confirm obeys what the guards hold: the replaced directories are taken for
-// empty, and everything that nobody declares is removed. It tells the names.
-func (l *ledger) confirm(now time.Time) ([]string, error) {
-	for _, path := range slices.Sorted(maps.Keys(l.held)) {
-		if t := l.held[path]; t.reason != ReasonReplaced {
-			return nil, fmt.Errorf("cannot prune: %w", errors.New(t.message))
-		}
-	}
-	if !l.blind() && l.pruneSince.IsZero() {
-		return nil, nil
-	}
-	for dir, t := range l.held {
-		l.dirs[dir] = t.id
-		for path, e := range l.files {
-			if below(path, dir) {
-				l.lose(e, now)
-			}
-		}
-	}
-	clear(l.held)
-	names := slices.Sorted(maps.Keys(l.absent))
-	l.remove(names)
-	l.pruneSince = time.Time{}
-	return names, nil
+// below says whether a logical path lies in a directory.
+func below(file, dir string) bool {
+	return strings.HasPrefix(file, dir) && (strings.HasSuffix(dir, "/") || strings.HasPrefix(file[len(dir):], "/"))
 }

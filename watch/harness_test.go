@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -210,3 +211,52 @@ func show(s *spec.Set) string {
 	}
 	return b.String()
 }
+
+// tap passes the events of the real notifier on and remembers them.
+type tap struct {
+	notifier
+	out chan []event
+
+	mu   sync.Mutex
+	seen []event
+}
+
+func (p *tap) install(w *Watcher) {
+	w.open = func() (notifier, error) {
+		n, err := openInotify()
+		if err != nil {
+			return nil, err
+		}
+		p.notifier, p.out = n, make(chan []event)
+		go func() {
+			defer close(p.out)
+			for batch := range n.events() {
+				p.mu.Lock()
+				p.seen = append(p.seen, batch...)
+				p.mu.Unlock()
+				select {
+				case p.out <- batch:
+				case <-w.done:
+					return
+				}
+			}
+		}()
+		return p, nil
+	}
+}
+
+func (p *tap) events() <-chan []event { return p.out }
+
+func (p *tap) count(of func(event) bool) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, e := range p.seen {
+		if of(e) {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *tap) named(name string) int { return p.count(func(e event) bool { return e.name == name }) }

@@ -1,10 +1,7 @@
 package watch
 
 import (
-	"cmp"
-	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"svc.d/spec"
@@ -180,72 +177,6 @@ func declares(e *entry, name string) bool {
 	return slices.ContainsFunc(e.services, func(s *spec.Service) bool { return s.Metadata.Name == name })
 }
 
-// claimAll puts services of e in force, unless another file provides them.
-func (l *ledger) claimAll(e *entry, list []*spec.Service) {
-	for i, s := range list {
-		name := s.Metadata.Name
-		h := l.services[name]
-		switch {
-		case h == nil:
-			h = &holding{service: s, by: e}
-			l.services[name] = h
-			l.changed[name] = struct{}{}
-		case h.by == e, !h.missing.IsZero():
-			h.by = e
-			l.replace(h, s)
-			list[i] = h.service
-		default:
-			if !slices.Contains(l.rivals[name], e) {
-				l.rivals[name] = append(l.rivals[name], e)
-			}
-			continue
-		}
-		h.missing = time.Time{}
-		delete(l.absent, name)
-	}
-	if len(l.absent) == 0 {
-		l.pruneSince = time.Time{}
-	}
-}
-
-// replace keeps the pointer when the same is declared.
-func (l *ledger) replace(h *holding, s *spec.Service) {
-	if h.service != s && !sameDeclaration(h.service, s) {
-		h.service = s
-		l.changed[s.Metadata.Name] = struct{}{}
-	}
-}
-
-func sameDeclaration(a, b *spec.Service) bool {
-	return reflect.DeepEqual(&a.Metadata, &b.Metadata) && reflect.DeepEqual(&a.Spec, &b.Spec)
-}
-
-// release ends e's claim to a service. Another file that declares it takes
-// over, the first in the order of paths.
-func (l *ledger) release(e *entry, name string, now time.Time) {
-	rest := slices.DeleteFunc(l.rivals[name], func(r *entry) bool { return r == e })
-	h := l.services[name]
-	if h != nil && h.by == e && len(rest) > 0 {
-		next := slices.MinFunc(rest, func(a, b *entry) int { return cmp.Compare(a.path, b.path) })
-		rest = slices.DeleteFunc(rest, func(r *entry) bool { return r == next })
-		h.by = next
-		for i, s := range next.services {
-			if s.Metadata.Name == name {
-				l.replace(h, s)
-				next.services[i] = h.service
-			}
-		}
-	} else if h != nil && h.by == e && h.missing.IsZero() {
-		h.missing = now
-		l.absent[name] = h
-	}
-	if len(rest) == 0 {
-		delete(l.rivals, name)
-	} else {
-		l.rivals[name] = rest
-	}
-}
-
 // lose notes that a file is gone. What it provided stays until sweep.
 func (l *ledger) lose(e *entry, now time.Time) {
 	if e.gone {
@@ -270,59 +201,4 @@ func (l *ledger) drop(e *entry) {
 	if e.gone && !slices.ContainsFunc(e.services, provides) {
 		delete(l.files, e.path)
 	}
-}
-
-// sweep removes what has been undeclared for long enough, unless that is held.
-func (l *ledger) sweep(now time.Time) {
-	if len(l.absent) == 0 || l.blind() || !l.pruneSince.IsZero() {
-		return
-	}
-	var due []string
-	for name, h := range l.absent {
-		if now.Sub(h.missing) >= removalDelay {
-			due = append(due, name)
-		}
-	}
-	if len(due) > 0 && len(l.services) >= pruneFloor && 2*len(l.absent) > len(l.services) {
-		l.pruneSince = now
-		return
-	}
-	l.remove(due)
-}
-
-func (l *ledger) remove(names []string) {
-	for _, name := range names {
-		e := l.services[name].by
-		delete(l.services, name)
-		delete(l.absent, name)
-		l.changed[name] = struct{}{}
-		l.drop(e)
-	}
-}
-
-// due is when something is to be done although nothing happens: a removal, or
-// another look at a file. It is zero when there is nothing.
-func (l *ledger) due() time.Time {
-	var due time.Time
-	if !l.blind() && l.pruneSince.IsZero() {
-		for _, h := range l.absent {
-			due = earlier(due, h.missing.Add(removalDelay))
-		}
-	}
-	for _, e := range l.pending {
-		due = earlier(due, e.trouble.next)
-	}
-	return due
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}
-
-// below says whether a logical path lies in a directory.
-func below(file, dir string) bool {
-	return strings.HasPrefix(file, dir) && (strings.HasSuffix(dir, "/") || strings.HasPrefix(file[len(dir):], "/"))
 }

@@ -78,15 +78,21 @@ const (
 // lease and drops it at once: a writer who comes meanwhile waits for
 // microseconds.
 func lease(fd int) error {
-	// A broken lease sends SIGIO, which ends a process that has not arranged
-	// for it, as ours between execve and the runtime's start. SIGURG does not.
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETSIG, int(unix.SIGURG)); err != nil {
-		return err
-	}
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_RDLCK); err != nil {
+	if err := takeLease(fd); err != nil {
 		return err
 	}
 	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_UNLCK)
+	return err
+}
+
+// takeLease has a broken lease told by SIGURG, not by SIGIO: that ends a
+// process that has not arranged for it, as ours between execve and the start
+// of the runtime. Dropping a lease undoes the choice.
+func takeLease(fd int) error {
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETSIG, int(unix.SIGURG)); err != nil {
+		return err
+	}
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_RDLCK)
 	return err
 }
 

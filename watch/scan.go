@@ -26,6 +26,7 @@ type scanner struct {
 	recursive bool
 	parse     func(file string, data []byte) spec.File
 	reader    reader
+	class     func(fd int) fsClass // of a folder
 	seed      maphash.Seed
 	remote    string // a directory of this pass on a remote file system
 
@@ -41,6 +42,7 @@ func newScanner(parse func(string, []byte) spec.File) *scanner {
 		ledger: newLedger(),
 		parse:  parse,
 		seed:   maphash.MakeSeed(),
+		class:  classify,
 		reader: reader{lease: lease, class: classify, now: time.Now},
 	}
 }
@@ -113,7 +115,7 @@ func (s *scanner) folder(p *place, logical string, above []step) {
 		s.dirs = append(s.dirs, notListed(logical, err))
 		return
 	}
-	if s.remote == "" && classify(p.fd) == fsRemote {
+	if s.remote == "" && s.class(p.fd) == fsRemote {
 		s.remote = logical
 	}
 	above = append(above, step{dev: p.st.Dev, ino: p.st.Ino})

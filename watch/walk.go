@@ -23,7 +23,11 @@ const (
 	maskManifests = maskTarget | unix.IN_MODIFY
 )
 
-const maxLinks = 40 // as the kernel's MAXSYMLINKS
+const (
+	maxLinks = 40 // as the kernel's MAXSYMLINKS
+	// maxOpened ends the attempts to hold a directory that is replaced all the time.
+	maxOpened = 10_000
+)
 
 // sentry is told which directories matter; see coverage.
 type sentry interface {
@@ -81,18 +85,27 @@ func (w *walk) open(parent *place, at int, name, shown string) (*place, error) {
 	if p := w.seen[key]; p != nil {
 		return p, w.trust.dir(p.path, &p.st)
 	}
-	fd, err := unix.Openat(at, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
+	for {
+		fd, err := unix.Openat(at, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, err
+		}
+		p := &place{fd: fd, path: shown}
+		w.opened = append(w.opened, p)
+		if err := unix.Fstat(fd, &p.st); err != nil {
+			return nil, err
+		}
+		w.watch(p, maskSelf, "", false)
+		// It may have been replaced before it was watched.
+		var st unix.Stat_t
+		if err := unix.Fstatat(at, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return nil, err
+		}
+		if st.Ino == p.st.Ino && st.Dev == p.st.Dev || len(w.opened) > maxOpened {
+			w.seen[key] = p
+			return p, w.trust.dir(p.path, &p.st)
+		}
 	}
-	p := &place{fd: fd, path: shown}
-	w.opened = append(w.opened, p)
-	if err := unix.Fstat(fd, &p.st); err != nil {
-		return nil, err
-	}
-	w.seen[key] = p
-	w.watch(p, maskSelf, "", false)
-	return p, w.trust.dir(p.path, &p.st)
 }
 
 func (w *walk) watch(p *place, mask uint32, name string, must bool) {
@@ -134,6 +147,9 @@ func (w *walk) child(p *place, name string, links *int) (*place, error) {
 		return nil, err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			w.watch(p, maskEntries, name, true) // until a directory takes its place
+		}
 		return w.open(p, p.fd, name, path.Join(p.path, name)) // ENOTDIR unless it is one
 	}
 	target, err := w.follow(p, name, &st, links)

@@ -13,10 +13,6 @@ import (
 )
 
 const (
-	// defaultResync guards against a watcher that died without a word.
-	defaultResync = 5 * time.Minute
-	// defaultPoll is how soon a change is seen when nothing tells of it.
-	defaultPoll = 2 * time.Second
 	// guardDelay follows a look at single entries with a full list: more
 	// than the resolution of file times (see racyLocal), and long enough
 	// that a burst of events is followed by a few lists only.
@@ -26,29 +22,6 @@ const (
 	listWindow = 100 * time.Millisecond
 	listShare  = 50 * time.Millisecond
 )
-
-// Options say what is watched and how.
-type Options struct {
-	// Dir is the directory of manifests. It need not exist.
-	Dir string
-	// Recursive reads the folders in it too.
-	Recursive bool
-	// CheckTrust refuses manifests that others than root and TrustOwners
-	// could have written. A daemon that runs as root sets it.
-	CheckTrust bool
-	// TrustOwners are user ids that are trusted like root.
-	TrustOwners []uint32
-	// Resync is the time between full lists when nothing happens; 5 minutes
-	// when zero.
-	Resync time.Duration
-	// Poll is the time between full lists while notification does not work;
-	// 2 seconds when zero.
-	Poll time.Duration
-	// Parse reads one file, of which each service has another name; spec.Parse
-	// when nil.
-	Parse func(file string, data []byte) spec.File
-	Log   logr.Logger
-}
 
 // Watcher watches one directory. Its methods may be called from any goroutine.
 type Watcher struct {
@@ -285,33 +258,14 @@ func (w *Watcher) full(now time.Time) {
 	if w.scan.ledger.again {
 		w.fullAt = now.Add(guardDelay)
 	}
-	w.degrade(errors.Join(failure, w.coverage.failure), now)
+	if failure == nil {
+		failure = w.coverage.failure
+	}
+	if failure == nil && w.scan.ledger.blind() {
+		failure = w.coverage.denied // it may be what has to be mended
+	}
+	w.degrade(failure, now)
 	w.spent += time.Since(now)
-}
-
-// degrade notes whether changes are told of.
-func (w *Watcher) degrade(failure error, now time.Time) {
-	c := spec.Condition{Type: spec.ConditionWatchDegraded, Since: now}
-	switch {
-	case failure != nil:
-		c.Reason, c.Message = "NotificationFailed", failure.Error()
-	case w.scan.remote != "":
-		c.Reason = "RemoteFileSystem"
-		c.Message = "changes by other machines are not told of in " + w.scan.remote
-	default:
-		if w.scan.ledger.degraded.Type != "" {
-			w.log.Info("Recovered the notification of files", "dir", w.dir)
-		}
-		w.scan.ledger.degraded = spec.Condition{}
-		return
-	}
-	c.Message += fmt.Sprintf("; the directory is listed every %v instead", w.poll)
-	if old := w.scan.ledger.degraded; old.Reason == c.Reason {
-		c.Since = old.Since
-	} else {
-		w.log.Info("Degraded the notification of files", "dir", w.dir, "reason", c.Message)
-	}
-	w.scan.ledger.degraded = c
 }
 
 func (w *Watcher) closeNotifier() {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.uber.org/zap/zapcore"
+
+	"svc.d/reconciler"
 )
 
 // consoleCore writes one line a change for people: the time, the message, then
@@ -75,6 +77,10 @@ func shownValue(value any) string {
 			parts[i] = fmt.Sprint(item)
 		}
 		text = strings.Join(parts, ",")
+	case []reconciler.Process:
+		for _, p := range v {
+			text = strings.TrimPrefix(fmt.Sprintf("%s,%s(%d)", text, p.Name, p.Pid), ",")
+		}
 	default:
 		text = fmt.Sprint(v)
 	}

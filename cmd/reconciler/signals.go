@@ -71,7 +71,7 @@ func (s *signals) handle(sig os.Signal, stopping bool) bool {
 			return true // a terminal that closes tells more than once
 		}
 	}
-	s.log.Info(map[bool]string{false: "Stopping all services", true: "Killing all services"}[stopping], "signal", signalName(sig))
+	s.log.Info("Received signal", "signal", signalName(sig), "now", stopping)
 	s.shutdown(stopping)
 	return true
 }

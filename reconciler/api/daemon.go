@@ -3,6 +3,7 @@ package api
 import (
 	"io"
 	"log"
+	"slices"
 
 	"svc.d/reconciler"
 	"svc.d/spec"
@@ -14,6 +15,10 @@ func describe(d *status.Daemon, snapshot *reconciler.Snapshot) {
 	d.StoppingSince = snapshot.Stopping
 	d.Conditions = snapshot.Conditions
 	if snapshot.Set == nil {
+		d.Conditions = append(slices.Clip(d.Conditions), status.Condition{
+			Type: "Starting", Status: "True", Reason: "DirectoryUnread",
+			Message: "the directory has not been read yet", LastTransitionTime: d.StartedAt,
+		})
 		return
 	}
 	for _, p := range snapshot.Set.Problems {

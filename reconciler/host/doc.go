@@ -24,5 +24,6 @@
 // The file mode creation mask becomes 0022, the default of a service, so that
 // plain services need no stage: create files with an explicit mode. Signals
 // that were ignored (nohup) are caught and dropped instead, because a child
-// would inherit that they are ignored.
+// would inherit that they are ignored. Descriptors that we inherited without
+// close-on-exec get it.
 package host

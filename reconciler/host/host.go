@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -109,6 +110,9 @@ func (h *Host) open(o Options) error {
 		return fmt.Errorf("cannot open /dev/null: %w", err)
 	}
 	unix.Umask(defaultUmask)
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("cannot keep our descriptors from the services: %w", err)
+	}
 	if h.signals, err = openSignalDefaults(); err != nil {
 		return err
 	}

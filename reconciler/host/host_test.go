@@ -307,7 +307,3 @@ func TestFailuresAreExplained(t *testing.T) {
 		}
 	})
 }
-
-func perform(act string) int {
-	panic("unknown act " + act)
-}

@@ -19,7 +19,14 @@ type procStat struct {
 	comm       string
 	state      byte
 	session    int32
+	flags      uint64
 	startTicks uint64
+}
+
+// exiting says that the process is on its way out or a zombie.
+func (s *procStat) exiting() bool {
+	const pfExiting = 0x4 // PF_EXITING of the kernel's sched.h
+	return s.flags&pfExiting != 0 || s.state == 'Z' || s.state == 'X'
 }
 
 func readStat(pid int32) (procStat, bool) {
@@ -53,6 +60,12 @@ func parseStat(data []byte) (s procStat, ok bool) {
 				return s, false
 			}
 			s.session = int32(n)
+		case 9:
+			n, err := strconv.ParseUint(string(f), 10, 64)
+			if err != nil {
+				return s, false
+			}
+			s.flags = n
 		case 22:
 			n, err := strconv.ParseUint(string(f), 10, 64)
 			s.startTicks = n

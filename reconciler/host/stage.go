@@ -64,9 +64,11 @@ func IsExecStage() bool { return len(os.Args) == 2 && os.Args[0] == stageName }
 
 // RunExecStage does what the daemon asks of an exec stage. It never returns.
 func RunExecStage() {
+	// unix.Exit: os.Exit runs what the race detector and others have hooked
+	// into the end of the daemon.
 	mode := os.Args[1]
 	if mode == stageProbe {
-		os.Exit(0)
+		unix.Exit(0)
 	}
 	// Credentials are a thread's as far as the kernel goes: this thread alone
 	// changes them, and it is the one that becomes the program.
@@ -75,7 +77,7 @@ func RunExecStage() {
 	unix.CloseOnExec(stageReportFD)
 	report := func(f *reconciler.Failure) {
 		_, _ = unix.Write(stageReportFD, []byte(string(f.Reason)+"\x00"+f.Message))
-		os.Exit(1)
+		unix.Exit(1)
 	}
 	p, err := readPlan(stagePlanFD)
 	if err != nil {
@@ -86,7 +88,7 @@ func RunExecStage() {
 			report(f)
 		}
 		_, _ = unix.Write(stageReportFD, []byte(stageReady))
-		os.Exit(0)
+		unix.Exit(0)
 	}
 	// The name tells the daemon whether execve has happened, and people what
 	// hangs there.

@@ -149,7 +149,6 @@ func (h *Host) stageChanged(s *stage) {
 		h.watcher.remove(s.pipe, s.pipeToken)
 		h.mu.Unlock()
 	}
-	ready := bytes.Equal(s.report, []byte(stageReady))
 	switch {
 	case !s.eof:
 		// A dead stage's pipe ends with it: nobody else holds it.
@@ -157,15 +156,21 @@ func (h *Host) stageChanged(s *stage) {
 		if dead {
 			h.checkEnded(s)
 		}
-	case ready && !dead:
+	case s.executed():
 		h.stageBecame(s)
 	case dead:
-		if st, ok := readStat(s.pid); ready && ok && st.comm != stageName {
-			h.stageBecame(s)
-			return
-		}
 		h.stageFailed(s)
 	}
+}
+
+// executed says whether the stage, whose pipe is closed, is the program by now.
+// A stage that is killed closes its pipe, too, before its pidfd tells the end.
+func (s *stage) executed() bool {
+	if !bytes.Equal(s.report, []byte(stageReady)) {
+		return false
+	}
+	st, ok := readStat(s.pid)
+	return ok && (!st.exiting() || st.comm != stageName)
 }
 
 // stageBecame tells that the stage is the program now.

@@ -14,6 +14,10 @@ import (
 // says so. It decides nothing else.
 const silence = time.Minute
 
+// readyLooks is how often the suite looks whether a program is ready, which takes
+// some milliseconds, before it says that it will never be.
+const readyLooks = 30_000
+
 // client stands for the loop: it offers work, receives events, and checks at
 // each one what a Host guarantees.
 type client struct {
@@ -185,7 +189,7 @@ func (c *client) start(id reconciler.ReplicaID, s *spec.Service) (uint64, reconc
 func (c *client) ready(id reconciler.ReplicaID, p Program) (uint64, reconciler.Event) {
 	c.t.Helper()
 	run, started := c.start(id, c.service(p))
-	for range 100_000 {
+	for range readyLooks {
 		names := map[string]int{}
 		for _, q := range c.inspect(id) {
 			names[q.Name]++

@@ -199,6 +199,9 @@ func daemonized(c *client) {
 func occupiedBySurvivors(c *client) {
 	run, _ := c.start(web0, c.service(LeavesStubborn))
 	e := c.await(web0, run, reconciler.EventExited)
+	if len(e.Processes) != 1 {
+		c.t.Fatalf("survivors are told as %+v, want one", e.Processes)
+	}
 	refused := c.await(web0, c.offer(reconciler.VerbStart, web0, c.service(Runs)), reconciler.EventStartFailed)
 	if refused.Failure.Reason != reconciler.ReasonGroupOccupied {
 		c.t.Errorf("refused for %q, want %q", refused.Failure.Reason, reconciler.ReasonGroupOccupied)

@@ -30,3 +30,60 @@ func TestSimulatedMachineConforms(t *testing.T) {
 		})
 	}
 }
+
+func TestMachineTellsWhoeverBreaksAPromise(t *testing.T) {
+	id := reconciler.ReplicaID{Service: "web"}
+	start := func(m *hosttest.Machine, run uint64) {
+		m.Work() <- reconciler.Work{Verb: reconciler.VerbStart, Replica: id, Run: run}
+		<-m.Events()
+	}
+	tests := map[string]struct {
+		behaviour hosttest.Behaviour
+		do        func(m *hosttest.Machine)
+		promise   string
+	}{
+		"a second start beside the first": {hosttest.Behaviour{}, func(m *hosttest.Machine) { start(m, 2) }, hosttest.AtMostOne},
+		"a start beside what the first left": {
+			hosttest.Behaviour{Children: []hosttest.Child{{}}},
+			func(m *hosttest.Machine) {
+				m.End(id, reconciler.Exit{})
+				<-m.Events()
+				start(m, 2)
+			}, hosttest.NothingLeft,
+		},
+		"a kill of what is known to have ended": {hosttest.Behaviour{}, func(m *hosttest.Machine) {
+			m.End(id, reconciler.Exit{})
+			<-m.Events()
+			synctest.Wait()
+			if err := m.Kill(id); err != nil {
+				t.Error(err)
+			}
+		}, hosttest.NobodySignalled},
+		"a number of a run used twice": {hosttest.Behaviour{}, func(m *hosttest.Machine) {
+			m.End(id, reconciler.Exit{})
+			<-m.Events()
+			start(m, 1)
+		}, hosttest.RunsDiffer},
+		"something alive is forgotten": {hosttest.Behaviour{}, func(m *hosttest.Machine) {
+			m.Work() <- reconciler.Work{Verb: reconciler.VerbForget, Replica: id, Run: 1}
+			<-m.Events()
+		}, hosttest.NothingAliveForgotten},
+	}
+	for sentence, test := range tests {
+		t.Run(sentence, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var broken []string
+				m := hosttest.NewMachine(hosttest.Config{
+					Script: func(reconciler.Work) hosttest.Behaviour { return test.behaviour },
+					Fail:   func(v hosttest.Violation) { broken = append(broken, v.Promise) },
+				})
+				start(m, 1)
+				test.do(m)
+				m.Close()
+				if len(broken) != 1 || broken[0] != test.promise {
+					t.Errorf("broken is %v, want %s", broken, test.promise)
+				}
+			})
+		})
+	}
+}

@@ -57,8 +57,12 @@ func (b *bench) runFloor(folder string) (int64, error) {
 		return 0, err
 	}
 	began := monotonic()
-	if output, err := exec.Command(b.floor, strconv.Itoa(b.n), b.service, stamps.path).CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("cannot run the floor: %w\n%s", err, output)
+	floor := exec.Command(b.floor, strconv.Itoa(b.n), b.service, stamps.path)
+	// A file and no pipe: the services inherit it and outlive the floor, and
+	// Run would wait for the last of them to close a pipe.
+	floor.Stderr = os.Stderr
+	if err := floor.Run(); err != nil {
+		return 0, fmt.Errorf("cannot run the floor: %w", err)
 	}
 	all, err := stamps.next(b.n, patience)
 	if err != nil {

@@ -1,0 +1,513 @@
+package host_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"svc.d/reconciler"
+	"svc.d/reconciler/host"
+	"svc.d/spec"
+)
+
+// perform is what the test's own executable does as a service or as a helper of
+// a test: HOST_TEST_ACT says what.
+func perform(act string) int {
+	switch act {
+	case "describe":
+		return describeMyself()
+	case "lease":
+		return holdLease(os.Getenv("HOST_TEST_PATH"))
+	case "starve":
+		return starve()
+	}
+	fmt.Println("unknown act", act)
+	return 2
+}
+
+// describeMyself prints what a process inherits, without what the Go runtime
+// opens.
+func describeMyself() int {
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	for _, fd := range fds {
+		target, err := os.Readlink("/proc/self/fd/" + fd.Name())
+		if err == nil && !strings.HasPrefix(target, "anon_inode:") && !strings.HasPrefix(target, "/proc/") && !strings.Contains(target, "/cgroup/") {
+			fmt.Printf("fd %s %s\n", fd.Name(), filepath.Base(target))
+		}
+	}
+	return 0
+}
+
+// self is a service that is the test's own executable.
+func self(t *testing.T, act string, env ...spec.EnvVar) *spec.Service {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := web(exe)
+	s.Spec.Env = append([]spec.EnvVar{{Name: "HOST_TEST_ACT", Value: act}}, env...)
+	return s
+}
+
+// through lists ways for a process to come into being: directly and through
+// the exec stage. Both must give the same.
+var through = map[string]host.Options{
+	"directly":               {},
+	"through the exec stage": {RemotePaths: []string{"/"}},
+}
+
+func (m *machine) runToEnd(s *spec.Service) string {
+	m.t.Helper()
+	m.start(s)
+	if e := m.want(reconciler.EventExited); e.Exit.Status() != 0 {
+		m.t.Fatalf("ended with %+v: %s", e.Exit, m.output())
+	}
+	return m.output()
+}
+
+func TestAProcessInheritsThreeDescriptors(t *testing.T) {
+	for name, o := range through {
+		t.Run(name, func(t *testing.T) {
+			stray, err := unix.Dup(0) // as one that our own starter forgot
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = unix.Close(stray) }()
+			m := open(t, o)
+			got := m.runToEnd(self(t, "describe"))
+			if diff := cmp.Diff("fd 0 null\nfd 1 0.log\nfd 2 0.log\n", got); diff != "" {
+				t.Errorf("descriptors (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAProcessHasExactlyTheEnvironmentDeclared(t *testing.T) {
+	t.Setenv("GODEBUG", "fips140=off") // of the daemon, and nobody else's
+	for name, o := range through {
+		t.Run(name, func(t *testing.T) {
+			m := open(t, o)
+			s := web("/usr/bin/env", "-0")
+			s.Spec.Env = []spec.EnvVar{{Name: "GOGC", Value: "$(SVC_NAME)"}, {Name: "TEXT", Value: "two\nlines"}}
+			got := strings.Split(strings.TrimSuffix(m.runToEnd(s), "\x00"), "\x00")
+			got = slices.DeleteFunc(got, func(e string) bool { // the user's own
+				return strings.HasPrefix(e, "HOME=/") || strings.HasPrefix(e, "USER=") || strings.HasPrefix(e, "LOGNAME=") || strings.HasPrefix(e, "SHELL=/")
+			})
+			slices.Sort(got)
+			want := []string{"GOGC=web", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SVC_NAME=web", "SVC_REPLICA=0", "TEXT=two\nlines"}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("environment (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAProcessHasDefaultSignalsAndItsOwnNameAndDirectory(t *testing.T) {
+	for name, o := range through {
+		t.Run(name, func(t *testing.T) {
+			m := open(t, o)
+			s := web("cat", "/proc/self/status", "/proc/self/cmdline", "/proc/self/oom_score_adj")
+			s.Spec.WorkingDir = "/usr"
+			got := m.runToEnd(s)
+			for _, want := range []string{
+				"Name:\tcat\n", "Umask:\t0022\n", "SigBlk:\t0000000000000000\n", "SigIgn:\t0000000000000000\n", "SigCgt:\t0000000000000000\n",
+				"Threads:\t1\n", "cat\x00/proc/self/status\x00",
+			} {
+				if !strings.Contains(got, want) {
+					t.Errorf("no %q in\n%s", want, got)
+				}
+			}
+		})
+	}
+}
+
+func TestUmaskAndRlimitsAreSet(t *testing.T) {
+	m := open(t, host.Options{})
+	s := shell("umask; ulimit -Sn; ulimit -Hn; ulimit -c")
+	s.Spec.SecurityContext.Umask = 0o027
+	s.Spec.Rlimits = map[string]spec.Rlimit{"nofile": {Soft: 77, Hard: 99}, "core": {}}
+	if diff := cmp.Diff("0027\n77\n99\n0\n", m.runToEnd(s)); diff != "" {
+		t.Errorf("output (-want +got):\n%s", diff)
+	}
+}
+
+func TestWithoutRlimitsTheDaemonsOriginalOnesHold(t *testing.T) {
+	for name, o := range through {
+		t.Run(name, func(t *testing.T) {
+			var limit unix.Rlimit
+			if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+				t.Fatal(err)
+			}
+			m := open(t, o)
+			got := m.runToEnd(shell("ulimit -Sn; ulimit -Hn"))
+			// go test's own limits were raised by Go; a child of ours has what
+			// a child of the shell has.
+			soft, err := limitOfParent()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := fmt.Sprintf("%s\n%d\n", soft, limit.Max); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// limitOfParent is the soft limit of open files that os/exec gives a child.
+func limitOfParent() (string, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = r.Close() }()
+	p, err := os.StartProcess("/bin/sh", []string{"sh", "-c", "ulimit -Sn"}, &os.ProcAttr{Files: []*os.File{nil, w, nil}})
+	if err != nil {
+		return "", err
+	}
+	_ = w.Close()
+	var buf [64]byte
+	n, _ := r.Read(buf[:])
+	_, err = p.Wait()
+	return strings.TrimSpace(string(buf[:n])), err
+}
+
+func TestAServiceRunsAsItsUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+	tests := map[string]struct {
+		context spec.SecurityContext
+		want    string
+	}{
+		"a user by name has its own group and home": {spec.SecurityContext{RunAsUser: "nobody"}, "65534 65534 65534 nobody /nonexistent\n"},
+		"a user by number is the same":              {spec.SecurityContext{RunAsUser: "65534"}, "65534 65534 65534 nobody /nonexistent\n"},
+		"a number nobody knows needs a group":       {spec.SecurityContext{RunAsUser: "54321", RunAsGroup: "1234"}, "54321 1234 1234  /\n"},
+		"groups are added": {spec.SecurityContext{RunAsUser: "nobody", RunAsGroup: "daemon", SupplementalGroups: []spec.ID{"2", "games"}},
+			"65534 1 1 2 60 nobody /nonexistent\n"},
+		"an empty list of groups is none": {spec.SecurityContext{RunAsUser: "nobody", SupplementalGroups: []spec.ID{}}, "65534 65534 65534 nobody /nonexistent\n"},
+	}
+	for how, o := range through {
+		for name, tt := range tests {
+			t.Run(how+": "+name, func(t *testing.T) {
+				m := open(t, o)
+				s := shell(`echo $(id -u) $(id -g) $(id -G) "$USER" $HOME`)
+				s.Spec.SecurityContext = tt.context
+				s.Spec.SecurityContext.Umask = 0o022
+				if diff := cmp.Diff(tt.want, m.runToEnd(s)); diff != "" {
+					t.Errorf("identity (-want +got):\n%s", diff)
+				}
+				info, err := os.Stat(filepath.Join(m.dir, "log", "web", "0.log"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				st, ok := info.Sys().(*syscall.Stat_t)
+				if !ok || info.Mode().Perm() != 0o640 || st.Uid == 0 {
+					t.Errorf("log file: %v, owner %d", info.Mode(), st.Uid)
+				}
+			})
+		}
+	}
+}
+
+func TestAUserWhoMayNotIsToldWhy(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+	m := open(t, host.Options{})
+	closed := filepath.Join(m.dir, "closed")
+	if err := os.Mkdir(closed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(closed+"/program", []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := web(closed + "/program")
+	s.Spec.SecurityContext.RunAsUser = "nobody"
+	for verb, kind := range map[reconciler.Verb]reconciler.EventKind{
+		reconciler.VerbStart: reconciler.EventStartFailed, reconciler.VerbCheck: reconciler.EventChecked,
+	} {
+		m.offer(verb, s)
+		f := m.want(kind).Failure
+		if f == nil || f.Reason != reconciler.ReasonCommandNotRunnable || !strings.Contains(f.Message, "no permission to enter") {
+			t.Errorf("verb %d: %+v", verb, f)
+		}
+	}
+}
+
+// holdLease takes a write lease on a file: who opens or executes it waits until
+// the lease is given up. It stands for a file server that does not answer.
+func holdLease(path string) int {
+	f, err := os.Open(path) // not for writing: that would make it "busy"
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	// The kernel asks for the lease back with SIGIO, which must not end us.
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println("held")
+	var none [1]byte
+	_, _ = os.Stdin.Read(none[:]) // until the test ends
+	return 0
+}
+
+func lease(t *testing.T, path string) (release func()) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, hold, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := os.StartProcess(exe, []string{exe}, &os.ProcAttr{
+		Files: []*os.File{in, out, os.Stderr},
+		Env:   []string{"HOST_TEST_ACT=lease", "HOST_TEST_PATH=" + path},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = in.Close(), out.Close()
+	var buf [64]byte
+	if n, _ := said.Read(buf[:]); string(buf[:n]) != "held\n" {
+		t.Fatalf("no lease: %s", buf[:n])
+	}
+	_ = said.Close()
+	return func() {
+		_ = hold.Close()
+		_, _ = p.Wait()
+	}
+}
+
+func TestAnExecutableOnADeadServerHoldsNobodyUp(t *testing.T) {
+	dir := t.TempDir()
+	program := filepath.Join(dir, "program")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\nexit 5\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	forEach := map[string]bool{"with cgroups": false, "without cgroups": true}
+	for name, no := range forEach {
+		t.Run(name, func(t *testing.T) {
+			m := open(t, host.Options{RemotePaths: []string{dir}, NoCgroups: no})
+			release := lease(t, program)
+			defer release()
+			// Five replicas hang, more than there are workers.
+			for i := range int32(5) {
+				id := reconciler.ReplicaID{Service: "hung", Ordinal: i}
+				m.host.Work() <- reconciler.Work{Verb: reconciler.VerbStart, Replica: id, Run: 1, Service: web(program)}
+			}
+			for range 20 {
+				m.start(shell("exit 4"))
+				m.want(reconciler.EventExited)
+			}
+			stuck := reconciler.ReplicaID{Service: "hung", Ordinal: 4}
+			if err := m.host.Kill(stuck); err != nil {
+				t.Error(err)
+			}
+			if e := m.next(); e.Kind != reconciler.EventStartFailed || e.Replica != stuck {
+				t.Errorf("after the kill of a hung start: %+v", e)
+			}
+			release()
+			codes := map[int32]bool{}
+			for range 8 {
+				e := m.next()
+				switch e.Kind {
+				case reconciler.EventStarted:
+				case reconciler.EventExited:
+					codes[e.Exit.Status()] = true
+				default:
+					t.Fatalf("got %+v (failure %+v)", e, e.Failure)
+				}
+			}
+			if diff := cmp.Diff(map[int32]bool{5: true}, codes); diff != "" {
+				t.Errorf("codes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAWorkerThatHangsIsReplaced(t *testing.T) {
+	m := open(t, host.Options{Workers: 1})
+	// The log file is a FIFO that nobody reads: opening it hangs.
+	dir := filepath.Join(m.dir, "log", "hung")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(dir+"/0.log", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hung := reconciler.ReplicaID{Service: "hung"}
+	m.host.Work() <- reconciler.Work{Verb: reconciler.VerbStart, Replica: hung, Run: 1, Service: shell("true")}
+	for range 5 {
+		m.start(shell("exit 4"))
+		m.want(reconciler.EventExited)
+	}
+	fifo, err := os.OpenFile(dir+"/0.log", os.O_RDONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = fifo.Close() }()
+	if e := m.next(); e.Kind != reconciler.EventStartFailed || e.Failure.Reason != reconciler.ReasonLogUnwritable {
+		t.Errorf("got %+v", e)
+	}
+}
+
+// census counts what the process holds.
+func census(t *testing.T) (fds, zombies int) {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tasks, err := os.ReadFile("/proc/self/task/" + fmt.Sprint(os.Getpid()) + "/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list), len(strings.Fields(string(tasks)))
+}
+
+func TestThousandsOfStartsLeaveNothingBehind(t *testing.T) {
+	forBoth(t, func(t *testing.T, m *machine) {
+		starts := 1000
+		if raceEnabled {
+			starts = 100
+		}
+		once := func(i int) {
+			switch i % 5 {
+			case 0:
+				m.offer(reconciler.VerbStart, web("/no/such/program"))
+				m.want(reconciler.EventStartFailed)
+			case 1:
+				m.start(shell("sleep 1000 & exit 0"))
+				m.want(reconciler.EventExited)
+				m.kill()
+				m.want(reconciler.EventEmptied)
+			case 2:
+				m.offer(reconciler.VerbForget, nil)
+				m.want(reconciler.EventForgotten)
+			default:
+				m.start(web("/bin/true"))
+				m.want(reconciler.EventExited)
+			}
+		}
+		for i := range 20 {
+			once(i)
+		}
+		fds, zombies := census(t)
+		for i := range starts {
+			once(i)
+		}
+		fdsNow, zombiesNow := census(t)
+		if fdsNow != fds || zombiesNow > zombies {
+			t.Errorf("descriptors %d, then %d; children %d, then %d", fds, fdsNow, zombies, zombiesNow)
+		}
+	})
+}
+
+// starve opens a host, takes all descriptors away, and starts something.
+func starve() int {
+	dir, err := os.MkdirTemp("", "starve")
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	h, err := host.Open(host.Options{StateDir: dir, LogDir: dir, NoCgroups: true})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	var taken []int
+	for {
+		fd, err := unix.Dup(0)
+		if err != nil {
+			break
+		}
+		taken = append(taken, fd)
+	}
+	for n := 0; n < 12; n++ { // with n descriptors to spare
+		h.Work() <- reconciler.Work{Verb: reconciler.VerbStart, Replica: web0, Run: uint64(n), Service: shell("exit 0")}
+		e := <-h.Events()
+		switch e.Kind {
+		case reconciler.EventStartFailed:
+			fmt.Println(e.Failure.Reason)
+		case reconciler.EventStarted:
+			fmt.Println("started")
+			if e = <-h.Events(); e.Kind != reconciler.EventExited {
+				fmt.Println("then", e.Kind)
+			}
+		default:
+			fmt.Println(e.Kind)
+		}
+		_ = unix.Close(taken[n])
+	}
+	if err := h.Close(); err != nil {
+		fmt.Println(err)
+	}
+	return 0
+}
+
+func TestWithoutDescriptorsAStartFailsAndLaterSucceeds(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := os.StartProcess("/bin/sh", []string{"sh", "-c", "ulimit -n 40; exec " + exe}, &os.ProcAttr{
+		Files: []*os.File{os.Stdin, w, w}, Env: []string{"HOST_TEST_ACT=starve", "TMPDIR=" + t.TempDir()},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = w.Close()
+	done := time.AfterFunc(time.Minute, func() { _ = p.Kill() })
+	defer done.Stop()
+	var said strings.Builder
+	buf := make([]byte, 4096)
+	for {
+		n, err := r.Read(buf)
+		said.Write(buf[:n])
+		if err != nil {
+			break
+		}
+	}
+	if _, err := p.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Fields(said.String())
+	for i, line := range lines {
+		want := string(reconciler.ReasonResourcesExhausted)
+		if i > 0 && lines[i-1] == "started" {
+			want = "started"
+		}
+		if line != want && line != "started" {
+			t.Errorf("line %d is %q; all: %v", i, line, lines)
+		}
+	}
+	if len(lines) != 12 || lines[0] == "started" || lines[11] != "started" {
+		t.Errorf("got %v", lines)
+	}
+}

@@ -1,0 +1,85 @@
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// sweep removes what has been undeclared for long enough, unless that is held.
+func (l *ledger) sweep(now time.Time) {
+	if len(l.absent) == 0 || l.blind() || !l.pruneSince.IsZero() {
+		return
+	}
+	var due []string
+	for name, h := range l.absent {
+		if now.Sub(h.missing) >= removalDelay {
+			due = append(due, name)
+		}
+	}
+	if len(due) > 0 && len(l.services) >= pruneFloor && 2*len(l.absent) > len(l.services) {
+		l.pruneSince = now
+		return
+	}
+	l.remove(due)
+}
+
+func (l *ledger) remove(names []string) {
+	for _, name := range names {
+		e := l.services[name].by
+		delete(l.services, name)
+		delete(l.absent, name)
+		l.changed[name] = struct{}{}
+		l.drop(e)
+	}
+}
+
+// due is when something is to be done although nothing happens: a removal, or
+// another look at a file. It is zero when there is nothing.
+func (l *ledger) due() time.Time {
+	var due time.Time
+	if !l.blind() && l.pruneSince.IsZero() {
+		for _, h := range l.absent {
+			due = earlier(due, h.missing.Add(removalDelay))
+		}
+	}
+	for _, e := range l.pending {
+		due = earlier(due, e.trouble.next)
+	}
+	return due
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// confirm obeys what the guards hold: the replaced directories are taken for
+// empty, and everything that nobody declares is removed. It tells the names.
+func (l *ledger) confirm(now time.Time) ([]string, error) {
+	for _, path := range slices.Sorted(maps.Keys(l.held)) {
+		if t := l.held[path]; t.reason != ReasonReplaced {
+			return nil, fmt.Errorf("cannot prune: %w", errors.New(t.message))
+		}
+	}
+	if !l.blind() && l.pruneSince.IsZero() {
+		return nil, nil
+	}
+	for dir, t := range l.held {
+		l.dirs[dir] = t.id
+		for path, e := range l.files {
+			if below(path, dir) {
+				l.lose(e, now)
+			}
+		}
+	}
+	clear(l.held)
+	names := slices.Sorted(maps.Keys(l.absent))
+	l.remove(names)
+	l.pruneSince = time.Time{}
+	return names, nil
+}
