@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,7 +106,7 @@ func startDaemon(t testing.TB, binary string, f folders, arguments ...string) *d
 	return d
 }
 
-// launch starts the daemon and waits until it answers.
+// launch starts the daemon and waits until it listens.
 func (d *daemon) launch() error {
 	log, err := os.OpenFile(d.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
@@ -123,8 +124,12 @@ func (d *daemon) launch() error {
 		if refused = d.refused(); refused != nil {
 			return nil // it will never answer
 		}
-		_, err := d.services()
-		return err
+		// Not a question: what an answer costs is no matter of the budgets.
+		connection, err := net.Dial("unix", d.stateDir+"/api.sock")
+		if err != nil {
+			return err
+		}
+		return connection.Close()
 	})
 	return errors.Join(err, refused)
 }
@@ -216,7 +221,7 @@ func (d *daemon) services() (map[string]report, error) {
 
 // declare renames a manifest into the directory, as editors and git do.
 func (f folders) declare(name, text string) error {
-	ready := filepath.Join(f.root, name+".new")
+	ready := filepath.Join(f.manifests, "."+name) // a name that is no manifest
 	if err := os.WriteFile(ready, []byte(text), 0o644); err != nil {
 		return err
 	}
