@@ -168,7 +168,8 @@ func killed(i *Instance, n int, now time.Time, v verdict) verdict {
 }
 
 // grace is the time between stop signal and kill. The manifest decides while
-// there is one, and then the last one that there was.
+// there is one, and then the one that the run was started from, with its later
+// live-class edits.
 func grace(want *spec.Service, i *Instance) time.Duration {
 	if want == nil {
 		want = i.Spec

@@ -71,12 +71,14 @@ func (r *rollout) waitFor(want *spec.Service, f *Facts, n int, now time.Time) {
 			r.wait(ReasonReplacementPending, i.EndedAt, time.Time{}) // it is about to start
 			return
 		}
+		v := start(want, f, n, now)
 		quick := !i.StartedAt.IsZero() && i.EndedAt.Sub(i.StartedAt) < halfProvenAfter
-		if i.Streak > 0 && (quick || i.Failure != nil) {
+		switch {
+		case v.phase == status.PhaseCompleted:
+			// A job that did its work keeps nobody waiting.
+		case i.Streak > 0 && (quick || i.Failure != nil):
 			r.wait(ReasonReplacementHalted, i.EndedAt, time.Time{})
-			return
-		}
-		if v := start(want, f, n, now); v.action.Deed != DeedNone || !v.next.IsZero() {
+		case v.action.Deed != DeedNone || !v.next.IsZero():
 			// It is down and will be up again: no second one goes down by us.
 			r.wait(ReasonReplacementPending, i.EndedAt, time.Time{})
 		}

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
+	"time"
 
 	"svc.d/spec"
 )
@@ -34,7 +36,7 @@ func TestTwoThousandFilesAtOnceAreReadOnceEach(t *testing.T) {
 func TestEventsThatWereLostAreMadeUpForByAList(t *testing.T) {
 	dir := sub(t, "a", "b", "block")
 	in, out := make(chan struct{}), make(chan struct{})
-	tap := &tap{}
+	tap := newTap()
 	x := watchWith(t, Options{Dir: dir, Parse: func(file string, data []byte) spec.File {
 		f := spec.Parse(file, data)
 		if len(f.Services) == 1 && arg(f.Services[0]) == "block" {
@@ -53,10 +55,12 @@ func TestEventsThatWereLostAreMadeUpForByAList(t *testing.T) {
 	x.write("late.yaml", service("late", "1"))
 	close(out)
 	x.until("the late one", has("a", "b", "block", "late"))
-	x.still()
-	if tap.count(func(e event) bool { return e.overflow }) == 0 {
+	select {
+	case <-tap.overflow:
+	case <-time.After(patience):
 		t.Error("no event was lost, so nothing is shown; is fs.inotify.max_queued_events above 40000?")
 	}
+	x.still()
 }
 
 func TestASlowReaderGetsTheNewestSetOnly(t *testing.T) {
@@ -70,6 +74,75 @@ func TestASlowReaderGetsTheNewestSetOnly(t *testing.T) {
 	}
 	if s := x.next(); len(s.Services) != 50 {
 		t.Errorf("an old set was kept: %s", show(s))
+	}
+}
+
+func TestAFileCostsLittleMemory(t *testing.T) {
+	const n, budget = 3000, 1024 // bytes, beside what spec keeps of a service
+	dir := base(t)
+	services := make([]*spec.Service, n)
+	for i := range services {
+		name := fmt.Sprintf("s%d", i)
+		services[i] = &spec.Service{Metadata: spec.Metadata{Name: name}}
+		must(t, os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(name), 0o644))
+	}
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	i := 0
+	w, err := New(Options{Dir: dir, Parse: func(string, []byte) spec.File {
+		i++
+		return spec.File{Services: services[i-1 : i : i]}
+	}})
+	must(t, err)
+	defer w.closeNotifier()
+	w.full(time.Now())
+	w.settle(time.Now())
+	if cost := int(heap()-before) / n; cost > budget {
+		t.Errorf("a file costs %d bytes, at most %d are allowed", cost, budget)
+	} else {
+		t.Logf("a file costs %d bytes", cost)
+	}
+	runtime.KeepAlive(w)
+}
+
+func TestWhenNothingHappensNothingIsDueButTheResync(t *testing.T) {
+	dir := sub(t, "a", "b")
+	w, err := New(Options{Dir: dir})
+	must(t, err)
+	defer w.closeNotifier()
+	// The files are older than the resolution of their times.
+	w.scan.reader.now = func() time.Time { return time.Now().Add(time.Hour) }
+	now := time.Now()
+	w.full(now)
+	w.settle(now)
+	if got := w.due(); !got.Equal(now.Add(5 * time.Minute)) {
+		t.Errorf("due in %v", got.Sub(now))
+	}
+	must(t, os.Remove(filepath.Join(dir, "a.yaml")))
+	w.happened(<-w.events(), now.Add(time.Second))
+	w.settle(now.Add(time.Second))
+	if got := w.due(); !got.Equal(now.Add(time.Second + guardDelay)) {
+		t.Errorf("after an event due in %v", got.Sub(now))
+	}
+	w.tick(now.Add(time.Second + guardDelay))
+	w.settle(now.Add(time.Second + guardDelay))
+	if got := w.due(); !got.Equal(now.Add(2 * time.Second)) {
+		t.Errorf("the removal is due in %v", got.Sub(now))
+	}
+	w.tick(now.Add(2 * time.Second))
+	w.settle(now.Add(2 * time.Second))
+	if got := w.due(); !got.Equal(now.Add(time.Second + guardDelay + 5*time.Minute)) {
+		t.Errorf("afterwards due in %v", got.Sub(now))
+	}
+	w.tick(w.due())
+	if w.lastFull.Before(now.Add(5 * time.Minute)) {
+		t.Error("the resync did not list")
 	}
 }
 

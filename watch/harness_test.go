@@ -215,11 +215,15 @@ func show(s *spec.Set) string {
 // tap passes the events of the real notifier on and remembers them.
 type tap struct {
 	notifier
-	out chan []event
+	out      chan []event
+	overflow chan struct{} // closed when events were lost
 
 	mu   sync.Mutex
 	seen []event
+	once sync.Once
 }
+
+func newTap() *tap { return &tap{overflow: make(chan struct{})} }
 
 func (p *tap) install(w *Watcher) {
 	w.open = func() (notifier, error) {
@@ -234,6 +238,9 @@ func (p *tap) install(w *Watcher) {
 				p.mu.Lock()
 				p.seen = append(p.seen, batch...)
 				p.mu.Unlock()
+				if slices.ContainsFunc(batch, func(e event) bool { return e.overflow }) {
+					p.once.Do(func() { close(p.overflow) })
+				}
 				select {
 				case p.out <- batch:
 				case <-w.done:

@@ -103,7 +103,7 @@ func TestALogThatGrowsBesideTheDirectoryDoesNotWakeIt(t *testing.T) {
 	dir := sub(t, "web")
 	root := filepath.Dir(dir)
 	must(t, os.Symlink("svc.d", filepath.Join(root, "link"))) // so the parent is watched for entries
-	tap := &tap{}
+	tap := newTap()
 	x := watchDir(t, filepath.Join(root, "link"), tap.install)
 	log, err := os.Create(filepath.Join(root, "app.log"))
 	must(t, err)

@@ -55,8 +55,9 @@ func TestWhatOthersCouldHaveWrittenIsRefusedUntilTheNamedCommandMendsIt(t *testi
 			renameMode(t, file, 0o646)
 		}},
 		"a file of somebody else": {root: true, file: true, do: func(t *testing.T, _, file string) {
-			renameMode(t, file, 0o644)
-			must(t, os.Chown(file, mallory, mallory))
+			renameMode(t, file+".x", 0o644)
+			must(t, os.Chown(file+".x", mallory, mallory))
+			must(t, os.Rename(file+".x", file))
 		}},
 		"a directory that all can write to": {do: func(t *testing.T, dir, file string) {
 			must(t, os.Chmod(dir, 0o777))

@@ -157,7 +157,9 @@ func workWhileEnding(c *client) {
 func churn(c *client) {
 	for range 30 {
 		run, _ := c.start(web0, c.service(LeavesChild))
-		c.await(web0, run, reconciler.EventExited)
+		if e := c.await(web0, run, reconciler.EventExited); len(e.Processes) != 1 {
+			c.t.Fatalf("run %d exited with survivors %+v, want one", run, e.Processes)
+		}
 		c.kill(web0)
 		c.await(web0, run, reconciler.EventEmptied)
 	}
