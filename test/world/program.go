@@ -7,12 +7,17 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 )
 
-// Build compiles a package of the module into the file.
+// Build compiles a package of the module into the file: without C, as it is
+// released, unless the race detector is asked for, which needs it.
 func Build(file, pkg string, flags ...string) error {
 	arguments := append([]string{"build", "-o", file}, flags...)
 	command := exec.Command("go", append(arguments, pkg)...)
+	if !slices.Contains(flags, "-race") {
+		command.Env = append(os.Environ(), "CGO_ENABLED=0")
+	}
 	if output, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("cannot build %s: %w\n%s", pkg, err, output)
 	}
