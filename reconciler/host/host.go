@@ -142,7 +142,9 @@ func (h *Host) adopt(tree *cgroupTree) error {
 		return err
 	}
 	for _, id := range ids {
-		g := &group{id: id, phase: phaseEnded, pidfd: -1, eventsFD: -1, survivorFD: -1}
+		g := newGroup(id)
+		// Whether it was killed before is not known: see cgroupTree.prepare.
+		g.phase, g.killed = phaseEnded, true
 		h.groups[id] = g
 		h.found = append(h.found, id)
 		h.watchSurvivors(g)

@@ -20,8 +20,12 @@ type procStat struct {
 	state      byte
 	session    int32
 	flags      uint64
+	threads    uint64
 	startTicks uint64
 }
+
+// ended says that all threads have ended. The state is the first thread's.
+func (s *procStat) ended() bool { return (s.state == 'Z' || s.state == 'X') && s.threads <= 1 }
 
 // exiting says that the process is on its way out or a zombie.
 func (s *procStat) exiting() bool {
@@ -66,6 +70,12 @@ func parseStat(data []byte) (s procStat, ok bool) {
 				return s, false
 			}
 			s.flags = n
+		case 20:
+			n, err := strconv.ParseUint(string(f), 10, 64)
+			if err != nil {
+				return s, false
+			}
+			s.threads = n
 		case 22:
 			n, err := strconv.ParseUint(string(f), 10, 64)
 			s.startTicks = n

@@ -28,6 +28,10 @@ func perform(act string) int {
 		return holdLease(os.Getenv("HOST_TEST_PATH"))
 	case "starve":
 		return starve()
+	case "inherit":
+		return inherit()
+	case "lead":
+		return leaveThreads()
 	}
 	fmt.Println("unknown act", act)
 	return 2
@@ -65,8 +69,8 @@ func self(t *testing.T, act string, env ...spec.EnvVar) *spec.Service {
 // through lists ways for a process to come into being: directly and through
 // the exec stage. Both must give the same.
 var through = map[string]host.Options{
-	"directly":               {},
-	"through the exec stage": {RemotePaths: []string{"/"}},
+	"directly":               {NoCgroups: os.Getuid() != 0},
+	"through the exec stage": {NoCgroups: os.Getuid() != 0, RemotePaths: []string{"/"}},
 }
 
 func (m *machine) runToEnd(s *spec.Service) string {
@@ -135,7 +139,7 @@ func TestAProcessHasDefaultSignalsAndItsOwnNameAndDirectory(t *testing.T) {
 }
 
 func TestUmaskAndRlimitsAreSet(t *testing.T) {
-	m := open(t, host.Options{})
+	m := open(t, through["directly"])
 	s := shell("umask; ulimit -Sn; ulimit -Hn; ulimit -c")
 	s.Spec.SecurityContext.Umask = 0o027
 	s.Spec.Rlimits = map[string]spec.Rlimit{"nofile": {Soft: 77, Hard: 99}, "core": {}}

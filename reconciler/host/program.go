@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"os"
@@ -14,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"svc.d/reconciler"
-	"svc.d/spec"
 )
 
 // defaultPath is the PATH of a service that sets none.
@@ -63,10 +61,6 @@ func valueOf(env []string, name string) string {
 		}
 	}
 	return ""
-}
-
-func failure(reason reconciler.Reason, format string, args ...any) *reconciler.Failure {
-	return &reconciler.Failure{Reason: reason, Message: fmt.Sprintf(format, args...)}
 }
 
 // examineDir says what is wrong with dir as a working directory; nil is
@@ -149,28 +143,6 @@ func firstBroken(path string) (string, error) {
 	return "", nil
 }
 
-func explainPath(part, path string, err error) string {
-	subject := part
-	if part == path {
-		subject = "it"
-	}
-	switch {
-	case errors.Is(err, unix.ENOENT):
-		if target, linkErr := os.Readlink(part); linkErr == nil {
-			return fmt.Sprintf("%s is a link to %s, which does not exist", part, target)
-		}
-		if part == path {
-			return "no such file or directory: " + path
-		}
-		return "no such directory: " + part
-	case errors.Is(err, unix.ENOTDIR):
-		return part + " is no directory"
-	case errors.Is(err, unix.EACCES):
-		return "no permission to enter " + subject
-	}
-	return subject + ": " + err.Error()
-}
-
 // interpreterOf is the program that the kernel will load for path: that of the
 // #! line, or the loader of a dynamic executable; empty when there is none or
 // it cannot be read.
@@ -217,98 +189,6 @@ func elfLoader(f io.ReaderAt, head []byte) string {
 		return string(bytes.TrimRight(name, "\x00"))
 	}
 	return ""
-}
-
-// explainExec says why execve of path failed.
-func explainExec(path string, errno error) *reconciler.Failure {
-	if f := explainResources("start "+path, errno); f != nil {
-		return f
-	}
-	if f := examine(path); f != nil {
-		return f
-	}
-	reason, why := reconciler.ReasonCommandNotRunnable, errno.Error()
-	switch {
-	case errors.Is(errno, unix.ENOEXEC):
-		why = "it is neither a program for this machine nor a script with a #! line"
-	case errors.Is(errno, unix.ETXTBSY):
-		why = "it is open for writing (text file busy)"
-	case errors.Is(errno, unix.E2BIG):
-		reason, why = reconciler.ReasonStartFailed, "its arguments and environment are too large"
-	case errors.Is(errno, unix.EACCES), errors.Is(errno, unix.EPERM):
-		why += " (a security module, or an interpreter that may not be executed)"
-	case errors.Is(errno, unix.ENOENT):
-		why = "its interpreter does not exist"
-	}
-	return failure(reason, "cannot start %s: %s", path, why)
-}
-
-// explainResources explains errors that say that something has run out; nil is
-// another error.
-func explainResources(deed string, err error) *reconciler.Failure {
-	why := ""
-	switch {
-	case errors.Is(err, unix.EAGAIN):
-		why = "too many processes (rlimit nproc, pids.max of the cgroup, or kernel.pid_max)"
-	case errors.Is(err, unix.ENOMEM):
-		why = "out of memory"
-	case errors.Is(err, unix.EMFILE):
-		why = "the daemon has too many open files (rlimit nofile)"
-	case errors.Is(err, unix.ENFILE):
-		why = "the machine has too many open files (fs.file-max)"
-	case errors.Is(err, unix.ENOSPC):
-		why = "no space left (or, for a cgroup, cgroup.max.descendants)"
-	case errors.Is(err, unix.EDQUOT):
-		why = "the disk quota is used up"
-	default:
-		return nil
-	}
-	return failure(reconciler.ReasonResourcesExhausted, "cannot %s: %s", deed, why)
-}
-
-// readEnvFiles reads the files of envFrom, in order.
-func readEnvFiles(list []spec.EnvFrom) ([]spec.EnvVar, *reconciler.Failure) {
-	const limit = 1 << 20 // far more than execve takes
-	var vars []spec.EnvVar
-	for _, from := range list {
-		data, err := readBounded(from.File, limit)
-		if err != nil {
-			if from.Optional && errors.Is(err, unix.ENOENT) {
-				continue
-			}
-			return nil, failure(reconciler.ReasonEnvFileInvalid, "cannot read the environment file %s: %v", from.File, err)
-		}
-		parsed, err := spec.ParseEnvFile(from.File, data)
-		if err != nil {
-			return nil, &reconciler.Failure{Reason: reconciler.ReasonEnvFileInvalid, Message: err.Error()}
-		}
-		for _, v := range parsed {
-			vars = append(vars, spec.EnvVar{Name: from.Prefix + v.Name, Value: v.Value})
-		}
-	}
-	return vars, nil
-}
-
-// readBounded reads a regular file of at most limit bytes.
-func readBounded(path string, limit int64) ([]byte, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	f := os.NewFile(uintptr(fd), path)
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is no regular file")
-	}
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		return nil, fmt.Errorf("it is larger than %d bytes", limit)
-	}
-	return data, err
 }
 
 // splitPath yields the directories of a PATH; an empty one is the working

@@ -47,9 +47,7 @@ func sessionMembers(session int32) []int32 {
 		if sid, err := unix.Getsid(int(pid)); err != nil || sid != int(session) {
 			continue // far cheaper than reading stat
 		}
-		// A leader whose threads live is a zombie by its state as well, but
-		// then it is the main process, which has not ended.
-		if s, ok := readStat(int32(pid)); ok && s.session == session && s.state != 'Z' && s.state != 'X' {
+		if s, ok := readStat(int32(pid)); ok && s.session == session && !s.ended() {
 			pids = append(pids, int32(pid))
 		}
 	}
