@@ -32,6 +32,7 @@ func Read(paths []string, recursive bool, parse func(file string, data []byte) s
 			return nil, fmt.Errorf("cannot read %s: %w", path, err)
 		}
 	}
+	s.tell()
 	return s.ledger.publish(now), nil
 }
 

@@ -33,7 +33,7 @@ type Options struct {
 	// 2 seconds when zero.
 	Poll time.Duration
 	// Parse reads one file, of which each service has another name; spec.Parse
-	// when nil.
+	// when nil. It must be safe for concurrent use.
 	Parse func(file string, data []byte) spec.File
 	Log   logr.Logger
 }

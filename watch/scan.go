@@ -7,7 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,11 +34,21 @@ type scanner struct {
 	remote    string // a directory of this pass on a remote file system
 
 	// The present pass.
-	walk    *walk
-	now     time.Time
-	dirs    []dirSighting
-	listing bool // of everything
+	walk  *walk
+	now   time.Time
+	dirs  []dirSighting
+	seen  []unparsed // not told to the ledger yet
+	bytes int        // of data in seen
 }
+
+// unparsed is a sighting, with what is still to be parsed.
+type unparsed struct {
+	sighting
+	data []byte
+}
+
+// maxUnparsed bounds the data that waits to be parsed.
+const maxUnparsed = 8 << 20
 
 func newScanner(parse func(string, []byte) spec.File) *scanner {
 	return &scanner{
@@ -57,6 +70,7 @@ func (s *scanner) begin(now time.Time) {
 }
 
 func (s *scanner) end() {
+	s.tell()
 	s.walk.close()
 	s.walk = nil
 }
@@ -76,6 +90,7 @@ func (s *scanner) full(dir string, now time.Time) {
 	} else {
 		s.folder(p, dir, nil)
 	}
+	s.tell()
 	s.ledger.listed(s.dirs, now)
 	if s.coverage != nil {
 		s.coverage.end()
@@ -148,9 +163,9 @@ func (s *scanner) subfolder(p *place, logical, name string, above []step) {
 	case err != nil:
 		s.dirs = append(s.dirs, notListed(sub, err))
 	case slices.Contains(above, step{dev: c.st.Dev, ino: c.st.Ino}):
-		s.see(sighting{path: sub, kind: sightUnreadable, why: "the link leads to a folder that it stands in"})
+		s.see(sighting{path: sub, kind: sightUnreadable, why: "the link leads to a folder that it stands in"}, nil)
 	case len(above) >= maxDepth:
-		s.see(sighting{path: sub, kind: sightUnreadable, why: fmt.Sprintf("folders are nested deeper than %d", maxDepth)})
+		s.see(sighting{path: sub, kind: sightUnreadable, why: fmt.Sprintf("folders are nested deeper than %d", maxDepth)}, nil)
 	default:
 		s.folder(c, sub, above)
 	}
@@ -168,10 +183,10 @@ func (s *scanner) entry(p *place, logical, name string) bool {
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		if e := s.ledger.files[file]; e != nil {
-			s.ledger.see(sighting{path: file, kind: sightGone}, s.now)
+			s.see(sighting{path: file, kind: sightGone}, nil)
 		}
 	case err != nil:
-		s.see(sighting{path: file, kind: sightUnreadable, why: "cannot read it: " + err.Error()})
+		s.see(sighting{path: file, kind: sightUnreadable, why: "cannot read it: " + err.Error()}, nil)
 	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
 		return false
 	default:
@@ -180,20 +195,51 @@ func (s *scanner) entry(p *place, logical, name string) bool {
 	return true
 }
 
-func (s *scanner) see(v sighting) { s.ledger.see(v, s.now) }
+// see notes a sighting for tell, with what is to be parsed for it.
+func (s *scanner) see(v sighting, data []byte) {
+	s.seen = append(s.seen, unparsed{v, data})
+	if s.bytes += len(data); s.bytes > maxUnparsed {
+		s.tell()
+	}
+}
 
-// file reads one file when it is not as it was.
-func (s *scanner) file(in *place, base, file string, st *unix.Stat_t) sighting {
+// tell parses what was read, on all processors, since a cold start reads a
+// thousand files while nothing runs yet; then the ledger sees it in the order
+// of the list. What a look depends on is only what is known of that one file.
+func (s *scanner) tell() {
+	var next atomic.Int64
+	parse := func() {
+		for n := next.Add(1) - 1; n < int64(len(s.seen)); n = next.Add(1) - 1 {
+			if v := &s.seen[n]; v.kind == sightRead {
+				v.file, v.data = s.parse(v.path, v.data), nil
+			}
+		}
+	}
+	var others sync.WaitGroup
+	for range min(runtime.NumCPU(), len(s.seen)) - 1 {
+		others.Go(parse)
+	}
+	parse()
+	others.Wait()
+	for n := range s.seen {
+		s.ledger.see(s.seen[n].sighting, s.now)
+	}
+	s.seen, s.bytes = nil, 0
+}
+
+// file reads one file when it is not as it was. With sightRead comes what is to
+// be parsed.
+func (s *scanner) file(in *place, base, file string, st *unix.Stat_t) (sighting, []byte) {
 	e := s.ledger.files[file]
 	v := sighting{path: file, kind: sightUnchanged}
 	if e != nil && !e.racy && !e.gone && e.id == identify(st) {
-		return v
+		return v, nil
 	}
 	unreadable := func(err error) sighting {
 		return sighting{path: file, kind: sightUnreadable, why: "cannot read it: " + err.Error()}
 	}
 	if err := regular(st); err != nil {
-		return unreadable(err)
+		return unreadable(err), nil
 	}
 	r := s.reader
 	r.steady = func(id identity) bool { return s.ledger.steady(file, id, s.now) }
@@ -205,23 +251,23 @@ func (s *scanner) file(in *place, base, file string, st *unix.Stat_t) sighting {
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		v.kind = sightGone
-		return v
+		return v, nil
 	case errors.Is(err, errWriter):
 		v.kind = sightWriter
-		return v
+		return v, nil
 	case errors.Is(err, errUnquiet):
 		v.kind = sightUnquiet
-		return v
+		return v, nil
 	case err != nil:
-		return unreadable(err)
+		return unreadable(err), nil
 	}
 	v.id, v.racy, v.hash = got.id, got.racy, max(1, maphash.Bytes(s.seed, got.data))
 	if e != nil && !e.gone && e.hash == v.hash {
 		v.kind = sightSame
-		return v
+		return v, nil
 	}
-	v.kind, v.file = sightRead, s.parse(file, got.data)
-	return v
+	v.kind = sightRead
+	return v, got.data
 }
 
 // list gives the names in a directory, sorted.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
@@ -21,6 +22,11 @@ import (
 	"svc.d/status"
 	"svc.d/watch"
 )
+
+// processors is the least GOMAXPROCS: a fork keeps one of Go's processors until
+// the child has exec'ed, so with two starts under way two more keep the loop and
+// the watchers running on the smallest machine.
+const processors = 4
 
 // daemonFlags are the flags of the daemon as they were given.
 type daemonFlags struct {
@@ -95,6 +101,7 @@ func (a *app) daemon(ctx context.Context, flags daemonFlags) (err error) {
 	// What the daemon makes, and what services inherit unless they say
 	// otherwise, must not depend on who starts it.
 	syscall.Umask(0o022)
+	runtime.GOMAXPROCS(max(processors, runtime.GOMAXPROCS(0)))
 	if err := makeStateDir(config.stateDir); err != nil {
 		return err
 	}
@@ -103,6 +110,24 @@ func (a *app) daemon(ctx context.Context, flags daemonFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
+	watcher, err := watch.New(watch.Options{
+		Dir: config.dir, Recursive: config.recursive, TrustOwners: config.trustOwners,
+		CheckTrust: os.Geteuid() == 0, Log: log.WithName("watch"),
+	})
+	if err != nil {
+		return err
+	}
+	// The directory is read while the host is opened: a start of a thousand
+	// services is a race.
+	helpers, end := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	group.Go(func() {
+		if err := watcher.Run(helpers); err != nil && helpers.Err() == nil {
+			log.Error(err, "Watcher ended; edits are not followed any more")
+		}
+	})
+	defer group.Wait()
+	defer end()
 	machine, err := host.Open(host.Options{
 		StateDir: config.stateDir, LogDir: config.logDir, NoCgroups: config.noCgroups, Log: log.WithName("host"),
 		// A mount that statfs does not show as remote, such as a bind mount of a
@@ -120,19 +145,12 @@ func (a *app) daemon(ctx context.Context, flags daemonFlags) (err error) {
 	if log.forPeople {
 		io.WriteString(log.queue, welcome(config.dir))
 	}
-	return a.serve(ctx, config, log, machine, listener)
+	return a.serve(ctx, config, log, machine, watcher, listener)
 }
 
-// serve runs the watcher, the API and the loop, and ends the first two when the
-// loop has ended.
-func (a *app) serve(ctx context.Context, c daemonConfig, log *daemonLog, machine *host.Host, listener net.Listener) error {
-	watcher, err := watch.New(watch.Options{
-		Dir: c.dir, Recursive: c.recursive, TrustOwners: c.trustOwners, CheckTrust: os.Geteuid() == 0, Log: log.WithName("watch"),
-	})
-	if err != nil {
-		listener.Close()
-		return err
-	}
+// serve runs the API and the loop, and ends the first when the second has
+// ended.
+func (a *app) serve(ctx context.Context, c daemonConfig, log *daemonLog, machine *host.Host, watcher *watch.Watcher, listener net.Listener) error {
 	conditions := hostConditions(machine, a.now())
 	loop := reconciler.NewLoop(reconciler.Config{
 		Host: machine, Sets: watcher.Sets(), Log: log.Logger, Found: machine.Found(), Conditions: conditions,
@@ -153,17 +171,12 @@ func (a *app) serve(ctx context.Context, c daemonConfig, log *daemonLog, machine
 	helpers, end := context.WithCancel(ctx)
 	var group sync.WaitGroup
 	group.Go(func() {
-		if err := watcher.Run(helpers); err != nil && helpers.Err() == nil {
-			log.Error(err, "Watcher ended; edits are not followed any more")
-		}
-	})
-	group.Go(func() {
 		if err := server.Serve(helpers, listener); err != nil {
 			log.Error(err, "API ended; commands do not reach this daemon any more")
 		}
 	})
 	stopSignals := watchSignals(signals{shutdown: loop.Shutdown, log: log.Logger})
-	err = loop.Run(ctx)
+	err := loop.Run(ctx)
 	stopSignals()
 	end()
 	group.Wait()

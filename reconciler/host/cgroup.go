@@ -26,17 +26,16 @@ type cgroupTree struct {
 	rootFD int
 }
 
-// open makes the group name, if it is missing, and opens it.
-func (t *cgroupTree) open(name string) (int, error) {
-	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
-	fd, err := unix.Openat(t.rootFD, name, flags, 0)
-	if err != unix.ENOENT {
-		return fd, err
+// open makes the group name, if it is missing, and opens it. made says that it
+// was missing, so that nothing can live in it.
+func (t *cgroupTree) open(name string) (fd int, made bool, err error) {
+	err = unix.Mkdirat(t.rootFD, name, 0o755)
+	if err != nil && err != unix.EEXIST {
+		return -1, false, err
 	}
-	if err := unix.Mkdirat(t.rootFD, name, 0o755); err != nil && err != unix.EEXIST {
-		return -1, err
-	}
-	return unix.Openat(t.rootFD, name, flags, 0)
+	made = err == nil
+	fd, err = unix.Openat(t.rootFD, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return fd, made, err
 }
 
 // prepare implements grouping. A group that was killed is made anew: since
@@ -55,9 +54,9 @@ func (t *cgroupTree) prepare(id reconciler.ReplicaID, killed bool) (int, bool, e
 			return -1, false, err
 		}
 	}
-	fd, err := t.open(name)
-	if err != nil {
-		return -1, false, err
+	fd, made, err := t.open(name)
+	if err != nil || made {
+		return fd, false, err
 	}
 	if populated, err := t.populated(name); err != nil || populated {
 		if pids, alive := t.members(name, 0); err != nil || len(pids) > 0 || alive {

@@ -54,6 +54,7 @@ type Host struct {
 	grouping   grouping
 	remote     *remotePaths
 	accounts   accounts
+	programs   programs
 	null       int
 	signals    *signalDefaults
 
@@ -256,7 +257,7 @@ func ignoreGone(err error, verb string, id reconciler.ReplicaID) error {
 // probe starts ourselves once in a cgroup: access bits do not tell whether the
 // kernel lets us.
 func (h *Host) probe(tree *cgroupTree) error {
-	fd, err := tree.open(probeName)
+	fd, _, err := tree.open(probeName)
 	if err != nil {
 		return err
 	}

@@ -17,8 +17,11 @@ func (h *Host) openOutput(id reconciler.ReplicaID, who *identity) (int, *reconci
 	path := h.logDir + "/" + id.Service + "/" + strconv.Itoa(int(id.Ordinal)) + ".log"
 	fd, err := openAppend(path)
 	if err == unix.ENOENT {
-		if e := os.MkdirAll(filepath.Dir(path), 0o755); e != nil {
-			return -1, outputFailure(path, e)
+		dir := filepath.Dir(path)
+		if unix.Mkdir(dir, 0o755) != nil {
+			if e := os.MkdirAll(dir, 0o755); e != nil {
+				return -1, outputFailure(path, e)
+			}
 		}
 		fd, err = openAppend(path)
 	}

@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -167,9 +168,11 @@ func (h *Host) local(p *plan) (path string, local bool, f *reconciler.Failure) {
 		return "", false, nil
 	}
 	search := valueOf(p.env, "PATH")
-	for dir := range splitPath(search) {
-		if h.remote.lexical(at(p.dir, dir)) {
-			return "", false, nil
+	if !strings.Contains(p.argv[0], "/") {
+		for dir := range splitPath(search) {
+			if h.remote.lexical(at(p.dir, dir)) {
+				return "", false, nil
+			}
 		}
 	}
 	path, f = lookUp(p.argv[0], search, p.dir)
@@ -180,7 +183,7 @@ func (h *Host) local(p *plan) (path string, local bool, f *reconciler.Failure) {
 	if h.remote.is(full) {
 		return "", false, nil
 	}
-	if i := interpreterOf(full); i != "" && h.remote.is(at(p.dir, i)) {
+	if i := h.programs.interpreter(full); i != "" && h.remote.is(at(p.dir, i)) {
 		return "", false, nil
 	}
 	return path, true, nil
