@@ -82,8 +82,9 @@ func mayLast(a *account, r status.Replica, now time.Time) bool {
 			return isBad(a.want)
 		case reconciler.ReasonReplacementHalted:
 			return true // another replica has given up, or cannot start
+		default:
+			return false
 		}
-		return false
 	case status.PhaseHeld:
 		return held
 	case status.PhaseCompleted, status.PhaseFailed:

@@ -62,6 +62,8 @@ func (f *fakeEngine) Do(_ context.Context, c reconciler.Command) error {
 		if service.Status.Held != nil {
 			return &reconciler.Refusal{Reason: reconciler.RefusedConflict, Message: "cannot restart " + c.Service + ": it is stopped"}
 		}
+	default:
+		panic("not a person's command")
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ type Options struct {
 // Condition is something about the machine that people should know.
 type Condition struct{ Type, Reason, Message string }
 
-// ConditionDegraded: the machine cannot keep all promises.
+// ConditionDegraded says that the machine cannot keep all promises.
 const ConditionDegraded = "Degraded"
 
 // Host is the Linux machine. It implements reconciler.Host.

@@ -36,10 +36,9 @@ type question struct {
 
 // seen is what a host has told of a replica's last run.
 type seen struct {
-	run     uint64
-	live    bool // started and not exited
-	left    bool // exited with survivors and not emptied
-	service *spec.Service
+	run  uint64
+	live bool // started and not exited
+	left bool // exited with survivors and not emptied
 }
 
 func newClient(t *testing.T, target Target) *client {

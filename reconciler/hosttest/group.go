@@ -51,7 +51,7 @@ func (t *told) observe(e reconciler.Event) {
 		}
 	case reconciler.EventEmptied:
 		*t = toldEmpty
-	case reconciler.EventStartFailed, reconciler.EventChecked, reconciler.EventInspected, reconciler.EventForgotten:
+	default:
 	}
 }
 

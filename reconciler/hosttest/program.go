@@ -62,8 +62,9 @@ func (p Program) awaited() []string {
 		return []string{"sleep"}
 	case RunsWithChild:
 		return []string{"sleep", "sleep"}
+	default:
+		return nil
 	}
-	return nil
 }
 
 // Shell returns commands of the real world. They need /bin/sh, sleep and
