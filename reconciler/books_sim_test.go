@@ -39,7 +39,7 @@ type books struct {
 	// have arrived: what depends on it is not judged.
 	changing bool
 	// suspects are the signals that were sent meanwhile, to be judged after it.
-	suspects []hosttest.Record
+	suspects []suspect
 	// shutdown and immediate say what the loop surely knows.
 	shutdown, immediate bool
 	broken              func(promise, story string, args ...any)
@@ -239,13 +239,25 @@ func (b *books) judgeSignal(a *account, k *book, r hosttest.Record) {
 		return
 	}
 	if b.changing {
-		b.suspects = append(b.suspects, r)
+		// A successor may have started when the change is over.
+		b.suspects = append(b.suspects, suspect{r, k.takenAt})
 		return
 	}
-	if a.want == nil || r.Replica.Ordinal >= a.want.Spec.Replicas || a.held(r.At) {
+	b.judgeStop(a, k.takenAt, r)
+}
+
+// suspect is a stop signal that is judged later, with the time when the run it
+// was sent to was begun.
+type suspect struct {
+	hosttest.Record
+	takenAt time.Time
+}
+
+func (b *books) judgeStop(a *account, takenAt time.Time, r hosttest.Record) {
+	if b.shutdown || a.want == nil || r.Replica.Ordinal >= a.want.Spec.Replicas || a.held(r.At) {
 		return
 	}
-	asked := a.restartAskedSince(k.takenAt, r.Replica.Ordinal)
+	asked := a.restartAskedSince(takenAt, r.Replica.Ordinal)
 	if !asked && sameProcess(r.Service, a.want) {
 		b.broken(ExactlyWhatChanged, "%v was told to stop without a reason", r.Replica)
 	}
@@ -260,7 +272,7 @@ func (b *books) changed(one bool) {
 	b.changing = false
 	for _, r := range b.suspects {
 		if one {
-			b.judgeSignal(b.account(r.Replica.Service), b.book(r.Replica), r)
+			b.judgeStop(b.account(r.Replica.Service), r.takenAt, r.Record)
 		}
 	}
 	b.suspects = nil
