@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"flag"
 	"os"
 	"path/filepath"
@@ -189,6 +190,20 @@ func golden(t *testing.T, name, got string) {
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// Files are parsed by several goroutines; the race detector watches.
+func TestManifestsOfALargeDirectoryAreAllRead(t *testing.T) {
+	b := newBench(t, fleet)
+	const files = 300
+	for n := range files {
+		b.write(fmt.Sprintf("many/s%d.yaml", n),
+			fmt.Sprintf("apiVersion: svc.d/v1\nkind: Service\nmetadata: {name: s%d}\nspec: {command: [x]}\n", n))
+	}
+	want := fmt.Sprintf("$ reconciler validate $DIR/many\n%d services in %[1]d files are valid\n", files)
+	if got := b.run("validate", "$DIR/many"); got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
