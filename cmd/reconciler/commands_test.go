@@ -154,6 +154,8 @@ spec: {command: [redis-server], replicas: 2}
 		"diff of a file covers only that file":                   {func(b *bench) { b.write("cache.yaml", edited) }, []string{"diff", "$DIR/cache.yaml"}},
 		"diff of another directory":                              {func(b *bench) { b.write("other/all.yaml", fleet) }, []string{"diff", "$DIR/other"}},
 		"diff of a broken file stops nothing":                    {func(b *bench) { b.write("svc.d/all.yaml", misspelt) }, []string{"diff"}},
+		"diff of two paths":                                      {nil, []string{"diff", "a", "b"}},
+		"diff with an unknown flag":                              {nil, []string{"diff", "--bogus"}},
 		"diff of a missing path":                                 {nil, []string{"diff", "$DIR/nowhere"}},
 		"validate of good files":                                 {nil, []string{"validate", "$DIR/svc.d"}},
 		"validate of bad files":                                  {func(b *bench) { b.write("svc.d/bad.yaml", misspelt) }, []string{"validate", "$DIR/svc.d"}},
