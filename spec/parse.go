@@ -57,8 +57,10 @@ func Parse(file string, data []byte) File {
 	} else {
 		d.parseYAML(data)
 	}
-	// Fields that are missing are noticed after those that are there.
-	slices.SortStableFunc(d.result.Problems, func(a, b Problem) int {
+	// Fields that are missing are noticed after those that are there. The note
+	// that problems are not shown stays behind those that are.
+	shown := d.result.Problems[:min(len(d.result.Problems), maxProblems)]
+	slices.SortStableFunc(shown, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Document, b.Document), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return d.result
