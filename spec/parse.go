@@ -82,5 +82,18 @@ func (p Problem) String() string {
 	return text + ": " + p.Message
 }
 
+// String says on one line what is ignored, and what to do about it:
+// "web.yaml:1: ignored, since it is apps/v1 Deployment and not svc.d/v1: ...".
+func (i Ignored) String() string {
+	text := i.File + ":" + strconv.Itoa(i.Line) + ": ignored"
+	if what := strings.TrimSpace(i.APIVersion + " " + i.Kind); what != "" {
+		text += ", since it is " + what + " and not " + APIVersion
+	}
+	if i.Hint != "" {
+		text += ": " + i.Hint
+	}
+	return text
+}
+
 // Error returns what String returns.
 func (p Problem) Error() string { return p.String() }

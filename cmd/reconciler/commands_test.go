@@ -93,6 +93,13 @@ func troubled(b *bench) {
 	}
 }
 
+func foreign(b *bench) {
+	b.engine.snapshot.Set = &spec.Set{Ignored: []spec.Ignored{
+		{Source: spec.Source{File: "/etc/svc.d/web.yaml", Document: 2, Line: 7}, APIVersion: "apps/v1", Kind: "Deployment", Hint: "write a Service"},
+		{Source: spec.Source{File: "/etc/svc.d/compose.yaml", Document: 1, Line: 1}, Hint: "a Compose file is not read"},
+	}}
+}
+
 func TestCommandsPrintWhatIsKept(t *testing.T) {
 	const edited = `apiVersion: svc.d/v1
 kind: Service
@@ -130,6 +137,8 @@ spec: {command: [redis-server], replicas: 2}
 		"get name can be given to other commands":                {nil, []string{"get", "-o", "name"}},
 		"get of an empty directory says so":                      {empty, []string{"get"}},
 		"get of an empty directory as json is an empty list":     {empty, []string{"get", "-o", "json"}},
+		"get tells what is ignored":                              {foreign, []string{"get"}},
+		"validate tells what is ignored":                         {func(b *bench) { b.write("other/compose.yaml", "services: {web: {image: nginx}}\n") }, []string{"validate", "$DIR/other"}},
 		"get refuses an unknown output":                          {nil, []string{"get", "-o", "xml"}},
 		"describe tells of a crash loop":                         {troubled, []string{"describe", "db"}},
 		"describe tells of a blocked replacement":                {troubled, []string{"describe", "web"}},
