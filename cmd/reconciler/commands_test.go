@@ -3,9 +3,11 @@ package main
 import (
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"svc.d/reconciler"
+	"svc.d/reconciler/api"
 	"svc.d/spec"
 	"svc.d/status"
 )
@@ -214,6 +217,14 @@ func TestManifestsOfALargeDirectoryAreAllRead(t *testing.T) {
 	}
 	want := fmt.Sprintf("$ reconciler validate $DIR/many\n%d services in %[1]d files are valid\n", files)
 	if got := b.run("validate", "$DIR/many"); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestADaemonOfSomebodyElseIsNotMissing(t *testing.T) {
+	denied := &api.UnreachableError{Socket: "/run/reconciler/api.sock", Err: &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)}}
+	want := "cannot reach the daemon at /run/reconciler/api.sock: connect: permission denied; only root and the user that the daemon runs as may ask it"
+	if got := withHint(denied).Error(); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
