@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // String is the problem on one line: file:line:column: field: message.
@@ -19,6 +21,7 @@ func (p Problem) String() string {
 
 // place shows a position as compilers do, so that editors can jump to it.
 func place(file string, line, column int) string {
+	file = printable(file)
 	if line > 0 {
 		file += ":" + strconv.Itoa(line)
 		if column > 0 {
@@ -26,6 +29,14 @@ func place(file string, line, column int) string {
 		}
 	}
 	return file
+}
+
+// printable is a path as it is shown: a name may hold what a terminal obeys.
+func printable(path string) string {
+	if strings.ContainsFunc(path, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }) {
+		return strconv.Quote(path)
+	}
+	return path
 }
 
 // WriteProblems writes everything about the directory that a reader of a table
@@ -61,6 +72,9 @@ func meanwhile(p Problem, services []Service) string {
 	var kept []string
 	for i := range services {
 		s := &services[i]
+		if len(s.Spec) > 0 && s.Metadata.Name == p.Service && s.Status.File != p.File {
+			return s.Metadata.Name + " stays as " + printable(s.Status.File) + " declares it"
+		}
 		if len(s.Spec) > 0 && (s.Metadata.Name == p.Service || p.Service == "" && s.Status.File == p.File) {
 			kept = append(kept, s.Metadata.Name)
 		}

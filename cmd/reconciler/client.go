@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -25,7 +26,10 @@ func (a *app) client() (*api.Client, error) {
 // withHint says what to do when there is no daemon to talk to.
 func withHint(err error) error {
 	var unreachable *api.UnreachableError
-	if errors.As(err, &unreachable) {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w; only root and the user that the daemon runs as may ask it", err)
+	case errors.As(err, &unreachable):
 		return fmt.Errorf("%w; start one with `reconciler --dir DIR`, or point to it with --state-dir", err)
 	}
 	return err

@@ -35,7 +35,12 @@ would be put into it. Without PATH it is the daemon's directory as it is now.
 
 The exit code is 0 without differences, 1 with some, and 2 after an error.`,
 		Example: "  reconciler diff ./svc.d",
-		Args:    cobra.MaximumNArgs(1),
+		Args: func(_ *cobra.Command, paths []string) error {
+			if len(paths) > 1 {
+				return &exit{exitDiffFailed, fmt.Errorf("cannot compare %d paths: give one, as in `reconciler diff ./svc.d`", len(paths))}
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			err := a.compare(cmd, paths, recursive)
 			var coded *exit
@@ -46,6 +51,8 @@ The exit code is 0 without differences, 1 with some, and 2 after an error.`,
 		},
 	}
 	cmd.Flags().BoolVarP(&recursive, "recursive", "R", false, "read sub-directories of PATH too")
+	// 1 would say that there are differences.
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &exit{exitDiffFailed, flagError(cmd, err)} })
 	return cmd
 }
 

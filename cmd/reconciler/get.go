@@ -97,5 +97,21 @@ func (a *app) afterTable(s *situation, chosen []status.Service, named bool) erro
 			report.Problems = append(report.Problems, s.problemsOf(&chosen[i])...)
 		}
 	}
-	return status.WriteProblems(a.stderr, &report, s.services, a.now())
+	if err := status.WriteProblems(a.stderr, &report, s.services, a.now()); err != nil || named {
+		return err
+	}
+	a.warnIgnored(ignoredBy(s.daemon))
+	return nil
+}
+
+// ignoredBy are the documents that the daemon ignores.
+func ignoredBy(d *status.Daemon) []spec.Ignored {
+	var all []spec.Ignored
+	for _, i := range d.Ignored {
+		all = append(all, spec.Ignored{
+			Source:     spec.Source{File: i.File, Document: i.Document, Line: i.Line},
+			APIVersion: i.APIVersion, Kind: i.Kind, Hint: i.Hint,
+		})
+	}
+	return all
 }
