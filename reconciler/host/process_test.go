@@ -28,6 +28,8 @@ func perform(act string) int {
 		return holdLease(os.Getenv("HOST_TEST_PATH"))
 	case "starve":
 		return starve()
+	case "trace":
+		return trace()
 	case "inherit":
 		return inherit()
 	case "lead":
