@@ -55,7 +55,7 @@ func (t *cgroupTree) prepare(id reconciler.ReplicaID, killed bool) (int, bool, e
 		}
 	}
 	fd, made, err := t.open(name)
-	if err != nil || made {
+	if err != nil || made && !t.frozen(name) {
 		return fd, false, err
 	}
 	if populated, err := t.populated(name); err != nil || populated {
@@ -64,7 +64,24 @@ func (t *cgroupTree) prepare(id reconciler.ReplicaID, killed bool) (int, bool, e
 			return -1, err == nil, err
 		}
 	}
-	return fd, false, nil
+	if !t.frozen(name) {
+		return fd, false, nil
+	}
+	// A child that is frozen at birth never calls execve, and Go's fork waits
+	// for that.
+	_ = unix.Close(fd)
+	if made {
+		_ = t.remove(name)
+		return -1, false, errors.New("the cgroup above it is frozen (cgroup.freeze)")
+	}
+	return t.prepare(id, true)
+}
+
+// frozen reads whether all processes of the group, perhaps none, are frozen.
+func (t *cgroupTree) frozen(name string) bool {
+	var buf [256]byte
+	data, _ := t.read(name+"/cgroup.events", buf[:])
+	return bytes.Contains(data, []byte("frozen 1"))
 }
 
 // populated reads whether any process is in the group or below it.

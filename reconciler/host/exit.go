@@ -63,14 +63,17 @@ func (h *Host) mainEnded(g *group) {
 	}
 	exit, ended, err := waitExit(g.pidfd, options)
 	if !ended {
-		if err != nil {
-			h.log.Error(err, "Cannot wait for a process", "service", g.id.Service, "replica", g.id.Ordinal, "pid", g.pid)
-		}
+		h.awaitTracer(g, err)
 		return
 	}
 	pids, alive := h.grouping.survivors(g)
 
 	h.mu.Lock()
+	if exit.Signal == unix.SIGKILL {
+		// It may have been cgroup.kill, written by somebody else: see
+		// cgroupTree.prepare.
+		g.killed = true
+	}
 	h.watcher.remove(g.pidfd, g.pidfdToken)
 	if !keep || !alive {
 		h.reap(g)
@@ -88,6 +91,33 @@ func (h *Host) mainEnded(g *group) {
 	if alive {
 		h.watchSurvivors(g)
 	}
+}
+
+// awaitTracer waits for a main process that has ended and cannot be reaped yet:
+// a debugger that traces it is told first (ptrace(2)), and may take its time.
+// Its pidfd is readable all the while, so the watcher must not look at it.
+func (h *Host) awaitTracer(g *group, err error) {
+	if err != nil {
+		h.log.Error(err, "Cannot wait for a process", "service", g.id.Service, "replica", g.id.Ordinal, "pid", g.pid)
+	}
+	h.mu.Lock()
+	pidfd, err := unix.FcntlInt(uintptr(g.pidfd), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		h.watcher.remove(g.pidfd, g.pidfdToken)
+	}
+	h.mu.Unlock()
+	if err != nil {
+		return // out of descriptors: the watcher calls again at once
+	}
+	go func() {
+		_, _, _ = waitExit(pidfd, unix.WEXITED|unix.WNOWAIT)
+		_ = unix.Close(pidfd)
+		select {
+		case <-h.done:
+		default:
+			h.watchMain(g)
+		}
+	}()
 }
 
 // reap takes the exit status of the main process and drops its pidfd. The
