@@ -62,7 +62,7 @@ func (a *app) ask(ctx context.Context) (*situation, error) {
 // problemsOf are those of a service and of its file.
 func (s *situation) problemsOf(service *status.Service) []status.Problem {
 	return slices.DeleteFunc(slices.Clone(s.daemon.Problems), func(p status.Problem) bool {
-		return p.Service != service.Metadata.Name && (p.File != service.Status.File || p.Service != "")
+		return !p.Concerns(service, s.services)
 	})
 }
 
