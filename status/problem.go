@@ -92,7 +92,7 @@ func meanwhile(p Problem, services []Service) string {
 	}
 	var kept []string
 	for i := range services {
-		if s := &services[i]; len(s.Spec) > 0 && p.Concerns(s, services) {
+		if s := &services[i]; len(s.Spec) > 0 && (p.Service == s.Metadata.Name || p.File == s.Status.File) {
 			kept = append(kept, s.Metadata.Name)
 		}
 	}

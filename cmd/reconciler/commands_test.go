@@ -96,6 +96,13 @@ func troubled(b *bench) {
 	}
 }
 
+func unborn(b *bench) {
+	b.engine.snapshot.Set = &spec.Set{Problems: []spec.Problem{{
+		Source: spec.Source{File: "/etc/svc.d/new.yaml", Document: 1, Line: 5}, Column: 3, Field: "spec.comand",
+		Message: `unknown field, did you mean "command"?`, Service: "new", Since: now,
+	}}}
+}
+
 func foreign(b *bench) {
 	b.engine.snapshot.Set = &spec.Set{Ignored: []spec.Ignored{
 		{Source: spec.Source{File: "/etc/svc.d/web.yaml", Document: 2, Line: 7}, APIVersion: "apps/v1", Kind: "Deployment", Hint: "write a Service"},
@@ -142,6 +149,7 @@ spec: {command: [redis-server], replicas: 2}
 		"get of an empty directory as json is an empty list":     {empty, []string{"get", "-o", "json"}},
 		"get tells what is ignored":                              {foreign, []string{"get"}},
 		"validate tells what is ignored":                         {func(b *bench) { b.write("other/compose.yaml", "services: {web: {image: nginx}}\n") }, []string{"validate", "$DIR/other"}},
+		"get of what was never well tells why":                   {unborn, []string{"get", "service/new"}},
 		"get refuses an unknown output":                          {nil, []string{"get", "-o", "xml"}},
 		"describe tells of a crash loop":                         {troubled, []string{"describe", "db"}},
 		"describe tells of a blocked replacement":                {troubled, []string{"describe", "web"}},

@@ -42,7 +42,7 @@ func (a *app) list(ctx context.Context, names []string, output string) error {
 	if len(names) > 0 {
 		chosen = nil
 		unknown = a.each(names, func(name string) error {
-			t, err := resolve(s.services, name)
+			t, err := s.resolve(name)
 			if err == nil && !slices.ContainsFunc(chosen, func(c status.Service) bool { return c.Metadata.Name == t.service.Metadata.Name }) {
 				chosen = append(chosen, *t.service)
 			}
