@@ -176,15 +176,18 @@ spec: {command: [redis-server], replicas: 2}
 		"diff of a broken file stops nothing":                    {func(b *bench) { b.write("svc.d/all.yaml", misspelt) }, []string{"diff"}},
 		"diff of two paths":                                      {nil, []string{"diff", "a", "b"}},
 		"diff with an unknown flag":                              {nil, []string{"diff", "--bogus"}},
-		"diff of a missing path":                                 {nil, []string{"diff", "$DIR/nowhere"}},
-		"validate of good files":                                 {nil, []string{"validate", "$DIR/svc.d"}},
-		"validate of bad files":                                  {func(b *bench) { b.write("svc.d/bad.yaml", misspelt) }, []string{"validate", "$DIR/svc.d"}},
-		"validate without a path gives an example":               {nil, []string{"validate"}},
-		"no daemon":                          {nil, []string{"get", "--state-dir", "$DIR/nothing"}},
-		"an unknown command suggests one":    {nil, []string{"gte"}},
-		"an unknown flag points to the help": {nil, []string{"get", "--wide"}},
-		"help of stop":                       {nil, []string{"stop", "--help"}},
-		"flags without a directory":          {nil, []string{"--no-cgroups"}},
+		"diff leaves a service to the file that provides it": {
+			func(b *bench) { b.write("svc.d/a.yaml", strings.Split(edited, "---")[0]) }, []string{"diff"},
+		},
+		"diff of a missing path":                   {nil, []string{"diff", "$DIR/nowhere"}},
+		"validate of good files":                   {nil, []string{"validate", "$DIR/svc.d"}},
+		"validate of bad files":                    {func(b *bench) { b.write("svc.d/bad.yaml", misspelt) }, []string{"validate", "$DIR/svc.d"}},
+		"validate without a path gives an example": {nil, []string{"validate"}},
+		"no daemon":                                {nil, []string{"get", "--state-dir", "$DIR/nothing"}},
+		"an unknown command suggests one":          {nil, []string{"gte"}},
+		"an unknown flag points to the help":       {nil, []string{"get", "--wide"}},
+		"help of stop":                             {nil, []string{"stop", "--help"}},
+		"flags without a directory":                {nil, []string{"--no-cgroups"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
