@@ -67,15 +67,32 @@ func WriteProblems(w io.Writer, d *Daemon, services []Service, now time.Time) er
 	return err
 }
 
-// meanwhile says what a problem leaves in force.
-func meanwhile(p Problem, services []Service) string {
-	var kept []string
+// Concerns tells whether the problem is why a service may not be as its file
+// says. One document with a problem holds all of its file, unless another file
+// provides the service that the document is about. services are all there are.
+func (p Problem) Concerns(s *Service, services []Service) bool {
+	return p.Service == s.Metadata.Name || p.File == s.Status.File && p.elsewhere(services) == nil
+}
+
+// elsewhere is the problem's service when another file provides it, or nil.
+func (p Problem) elsewhere(services []Service) *Service {
 	for i := range services {
 		s := &services[i]
 		if len(s.Spec) > 0 && s.Metadata.Name == p.Service && s.Status.File != p.File {
-			return s.Metadata.Name + " stays as " + printable(s.Status.File) + " declares it"
+			return s
 		}
-		if len(s.Spec) > 0 && (s.Metadata.Name == p.Service || p.Service == "" && s.Status.File == p.File) {
+	}
+	return nil
+}
+
+// meanwhile says what a problem leaves in force.
+func meanwhile(p Problem, services []Service) string {
+	if s := p.elsewhere(services); s != nil {
+		return s.Metadata.Name + " stays as " + printable(s.Status.File) + " declares it"
+	}
+	var kept []string
+	for i := range services {
+		if s := &services[i]; len(s.Spec) > 0 && (p.Service == s.Metadata.Name || p.File == s.Status.File) {
 			kept = append(kept, s.Metadata.Name)
 		}
 	}

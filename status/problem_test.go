@@ -24,6 +24,15 @@ func TestProblemsAreShownWithWhatIsInForce(t *testing.T) {
 			Problem{File: "/d/copy.yaml", Line: 1, Service: "web", Message: "is declared already"}, []Service{service("web", file)},
 			"/d/copy.yaml:1: is declared already\n    web stays as /d/web.yaml declares it\n",
 		},
+		"one document with a problem holds all of its file": {
+			Problem{File: file, Line: 2, Service: "web", Message: "bad"}, []Service{service("api", file), service("web", file), service("db", "/d/db.yaml")},
+			"/d/web.yaml:2: bad\n    api, web keep their last good version\n",
+		},
+		"a second declaration holds nothing else of its file": {
+			Problem{File: "/d/copy.yaml", Line: 1, Service: "web", Message: "is declared already"},
+			[]Service{service("api", "/d/copy.yaml"), service("web", file)},
+			"/d/copy.yaml:1: is declared already\n    web stays as /d/web.yaml declares it\n",
+		},
 		"a new file starts nothing": {
 			Problem{File: file, Service: "web", Message: "bad"}, nil,
 			"/d/web.yaml: bad\n    web has not been started\n",

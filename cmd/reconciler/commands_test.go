@@ -96,6 +96,13 @@ func troubled(b *bench) {
 	}
 }
 
+func unborn(b *bench) {
+	b.engine.snapshot.Set = &spec.Set{Problems: []spec.Problem{{
+		Source: spec.Source{File: "/etc/svc.d/new.yaml", Document: 1, Line: 5}, Column: 3, Field: "spec.comand",
+		Message: `unknown field, did you mean "command"?`, Service: "new", Since: now,
+	}}}
+}
+
 func foreign(b *bench) {
 	b.engine.snapshot.Set = &spec.Set{Ignored: []spec.Ignored{
 		{Source: spec.Source{File: "/etc/svc.d/web.yaml", Document: 2, Line: 7}, APIVersion: "apps/v1", Kind: "Deployment", Hint: "write a Service"},
@@ -142,6 +149,7 @@ spec: {command: [redis-server], replicas: 2}
 		"get of an empty directory as json is an empty list":     {empty, []string{"get", "-o", "json"}},
 		"get tells what is ignored":                              {foreign, []string{"get"}},
 		"validate tells what is ignored":                         {func(b *bench) { b.write("other/compose.yaml", "services: {web: {image: nginx}}\n") }, []string{"validate", "$DIR/other"}},
+		"get of what was never well tells why":                   {unborn, []string{"get", "service/new"}},
 		"get refuses an unknown output":                          {nil, []string{"get", "-o", "xml"}},
 		"describe tells of a crash loop":                         {troubled, []string{"describe", "db"}},
 		"describe tells of a blocked replacement":                {troubled, []string{"describe", "web"}},
@@ -168,15 +176,18 @@ spec: {command: [redis-server], replicas: 2}
 		"diff of a broken file stops nothing":                    {func(b *bench) { b.write("svc.d/all.yaml", misspelt) }, []string{"diff"}},
 		"diff of two paths":                                      {nil, []string{"diff", "a", "b"}},
 		"diff with an unknown flag":                              {nil, []string{"diff", "--bogus"}},
-		"diff of a missing path":                                 {nil, []string{"diff", "$DIR/nowhere"}},
-		"validate of good files":                                 {nil, []string{"validate", "$DIR/svc.d"}},
-		"validate of bad files":                                  {func(b *bench) { b.write("svc.d/bad.yaml", misspelt) }, []string{"validate", "$DIR/svc.d"}},
-		"validate without a path gives an example":               {nil, []string{"validate"}},
-		"no daemon":                          {nil, []string{"get", "--state-dir", "$DIR/nothing"}},
-		"an unknown command suggests one":    {nil, []string{"gte"}},
-		"an unknown flag points to the help": {nil, []string{"get", "--wide"}},
-		"help of stop":                       {nil, []string{"stop", "--help"}},
-		"flags without a directory":          {nil, []string{"--no-cgroups"}},
+		"diff leaves a service to the file that provides it": {
+			func(b *bench) { b.write("svc.d/a.yaml", strings.Split(edited, "---")[0]) }, []string{"diff"},
+		},
+		"diff of a missing path":                   {nil, []string{"diff", "$DIR/nowhere"}},
+		"validate of good files":                   {nil, []string{"validate", "$DIR/svc.d"}},
+		"validate of bad files":                    {func(b *bench) { b.write("svc.d/bad.yaml", misspelt) }, []string{"validate", "$DIR/svc.d"}},
+		"validate without a path gives an example": {nil, []string{"validate"}},
+		"no daemon":                                {nil, []string{"get", "--state-dir", "$DIR/nothing"}},
+		"an unknown command suggests one":          {nil, []string{"gte"}},
+		"an unknown flag points to the help":       {nil, []string{"get", "--wide"}},
+		"help of stop":                             {nil, []string{"stop", "--help"}},
+		"flags without a directory":                {nil, []string{"--no-cgroups"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

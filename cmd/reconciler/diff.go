@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -74,7 +75,7 @@ func (a *app) compare(cmd *cobra.Command, paths []string, recursive bool) error 
 		return fmt.Errorf("cannot read manifests: %w", err)
 	}
 	where := placement{daemonDir: s.daemon.Dir, path: path, dir: info.IsDir()}
-	m, err := readManifests([]string{path}, recursive, where.parse)
+	m, err := readManifests(append(where.providers(s.services, recursive), path), recursive, where.parse)
 	if err != nil {
 		return err
 	}
@@ -135,6 +136,26 @@ func manyStop(steps []step, services []status.Service) bool {
 type placement struct {
 	daemonDir, path string
 	dir             bool // path is a directory
+}
+
+// providers are the files in the place of those that provide the services now.
+// They are read first: of two files that declare one service, that one keeps it.
+func (p placement) providers(services []status.Service, recursive bool) []string {
+	if !p.dir {
+		return nil
+	}
+	var files []string
+	for i := range services {
+		rel, err := filepath.Rel(p.daemonDir, services[i].Status.File)
+		if err != nil || !filepath.IsLocal(rel) || !recursive && filepath.Dir(rel) != "." {
+			continue
+		}
+		file := filepath.Join(p.path, rel)
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && !slices.Contains(files, file) {
+			files = append(files, file)
+		}
+	}
+	return files
 }
 
 // target is where a file would be.
