@@ -11,9 +11,14 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"syscall"
 	"time"
+
+	"svc.d/test/world"
 )
 
 //go:embed programs
@@ -42,6 +47,7 @@ func run(w io.Writer, daemon, program string, n, rounds int, idle time.Duration,
 		return err
 	}
 	defer os.RemoveAll(folder)
+	cleanOnSignal(folder)
 	b := &bench{daemon: daemon, folder: folder, n: n, kills: 50, adds: 20}
 	if err := b.compile(program); err != nil {
 		return err
@@ -63,6 +69,24 @@ func run(w io.Writer, daemon, program string, n, rounds int, idle time.Duration,
 		}
 	}
 	return b.budgets(w, idle)
+}
+
+// cleanOnSignal ends what runs in the folder and removes it when the benchmark is
+// interrupted. The supervisors end by themselves: see the Pdeathsig of their
+// processes, which follows the thread that started them.
+func cleanOnSignal(folder string) {
+	runtime.LockOSThread()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		running, _ := world.Running(folder)
+		for _, p := range running {
+			_ = syscall.Kill(p.Pid, syscall.SIGKILL)
+		}
+		os.RemoveAll(folder)
+		os.Exit(130)
+	}()
 }
 
 // compile builds the floor and the service.
