@@ -57,6 +57,7 @@ func startDaemon(binary, service, folder string, n int) (*daemon, error) {
 	d.command = exec.Command(binary, "--dir", manifests,
 		"--state-dir", filepath.Join(folder, "state"), "--log-dir", filepath.Join(folder, "logs"))
 	d.command.Stdout, d.command.Stderr = log, log
+	d.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	d.began = monotonic()
 	if err := d.command.Start(); err != nil {
 		return nil, err

@@ -11,9 +11,16 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"time"
+
+	"svc.d/test/world"
 )
 
 //go:embed programs
@@ -42,6 +49,7 @@ func run(w io.Writer, daemon, program string, n, rounds int, idle time.Duration,
 		return err
 	}
 	defer os.RemoveAll(folder)
+	cleanOnSignal(folder)
 	b := &bench{daemon: daemon, folder: folder, n: n, kills: 50, adds: 20}
 	if err := b.compile(program); err != nil {
 		return err
@@ -63,6 +71,48 @@ func run(w io.Writer, daemon, program string, n, rounds int, idle time.Duration,
 		}
 	}
 	return b.budgets(w, idle)
+}
+
+// cleanOnSignal ends what was started and removes the folder when the benchmark
+// is interrupted. When it is killed, the supervisors end by themselves: see the
+// Pdeathsig of their processes, which follows the thread that started them.
+func cleanOnSignal(folder string) {
+	runtime.LockOSThread()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+			left := children()
+			for _, pid := range left {
+				_ = syscall.Kill(pid, syscall.SIGTERM)
+			}
+			if len(left) == 0 {
+				break
+			}
+		}
+		running, _ := world.Running(folder) // those of the floor
+		for _, p := range running {
+			_ = syscall.Kill(p.Pid, syscall.SIGKILL)
+		}
+		os.RemoveAll(folder)
+		os.Exit(130)
+	}()
+}
+
+// children lists our child processes, of all threads (proc(5)).
+func children() []int {
+	var pids []int
+	lists, _ := filepath.Glob("/proc/self/task/*/children")
+	for _, list := range lists {
+		text, _ := os.ReadFile(list)
+		for field := range strings.FieldsSeq(string(text)) {
+			if pid, err := strconv.Atoi(field); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
 }
 
 // compile builds the floor and the service.

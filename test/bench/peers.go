@@ -30,7 +30,7 @@ var allPeers = []peer{
 	}},
 	{"supervisor", "supervisord", syscall.SIGTERM, func(folder, service, stamps string, n int) ([]string, error) {
 		var text strings.Builder
-		fmt.Fprintf(&text, "[supervisord]\nnodaemon=true\nminfds=65536\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile=%s/pid\n", folder)
+		fmt.Fprintf(&text, "[supervisord]\nnodaemon=true\nminfds=20000\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile=%s/pid\n", folder)
 		for id := range n {
 			fmt.Fprintf(&text, "[program:service-%d]\ncommand=%s %s %d\nstartsecs=0\n", id, service, stamps, id)
 		}
@@ -94,6 +94,7 @@ func (b *bench) runPeer(p peer, binary, folder string) (start, restart int64, er
 		return 0, 0, err
 	}
 	d := &daemon{folder: folder, stamps: stamps, command: exec.Command(binary, arguments...)}
+	d.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: p.stop}
 	d.began = monotonic()
 	if err := d.command.Start(); err != nil {
 		return 0, 0, err
