@@ -48,7 +48,12 @@ func openCgroupTree(stateDir string) (*cgroupTree, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("cannot lock our cgroup %s: %w", root, err)
 	}
-	return &cgroupTree{root: root, rootFD: fd}, nil
+	events, err := unix.Openat(fd, "cgroup.events", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("cannot read our cgroup %s: %w", root, err)
+	}
+	return &cgroupTree{root: root, rootFD: fd, events: events}, nil
 }
 
 // lockTree keeps two daemons from sharing one tree, where each would kill what

@@ -1,12 +1,15 @@
 package host_test
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"svc.d/reconciler"
@@ -106,6 +109,73 @@ func starve() int {
 		fmt.Println(err)
 	}
 	return 0
+}
+
+// starveSurvivors has a main process end and leave a child behind while there
+// is no descriptor to look with.
+func starveSurvivors(noCgroups bool) int {
+	dir, err := os.MkdirTemp("", "starve")
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	h, err := host.Open(host.Options{StateDir: dir, LogDir: dir, NoCgroups: noCgroups})
+	if err != nil {
+		fmt.Println("cannot open", err)
+		return 0
+	}
+	h.Work() <- reconciler.Work{Verb: reconciler.VerbStart, Replica: web0, Run: 1, Service: shell("sleep 300 & exec sleep 300")}
+	fmt.Println("start told", (<-h.Events()).Kind == reconciler.EventStarted)
+	var taken []int
+	for fd, err := unix.Dup(0); err == nil; fd, err = unix.Dup(0) {
+		taken = append(taken, fd)
+	}
+	if err := h.Signal(web0, unix.SIGKILL, reconciler.ScopeMain); err != nil {
+		fmt.Println(err)
+	}
+	e := <-h.Events()
+	fmt.Println("exit told", e.Kind == reconciler.EventExited, "survivors told", len(e.Processes) > 0)
+	h.Work() <- reconciler.Work{Verb: reconciler.VerbStart, Replica: web0, Run: 2, Service: shell("exit 0")}
+	fmt.Println("second refused", (<-h.Events()).Kind == reconciler.EventStartFailed)
+	for _, fd := range taken {
+		_ = unix.Close(fd)
+	}
+	if err := h.Kill(web0); err != nil {
+		fmt.Println(err)
+	}
+	e = <-h.Events()
+	fmt.Println("end told", e.Kind == reconciler.EventEmptied, e.Run == 1)
+	if err := h.Close(); err != nil {
+		fmt.Println(err)
+	}
+	return 0
+}
+
+func TestWithoutDescriptorsWhatIsLeftIsNotForgotten(t *testing.T) {
+	for _, act := range []string{"starve-survivors", "starve-survivors-no-cgroups"} {
+		t.Run(act, func(t *testing.T) {
+			exe, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, "/bin/sh", "-c", "ulimit -n 40; exec "+exe)
+			cmd.Env = []string{"HOST_TEST_ACT=" + act, "TMPDIR=" + t.TempDir()}
+			said, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v: %s", err, said)
+			}
+			if strings.HasPrefix(string(said), "cannot open") {
+				t.Skipf("needs cgroups: %s", said)
+			}
+			want := "start told true\nexit told true survivors told true\nsecond refused true\nend told true true\n"
+			if diff := cmp.Diff(want, string(said)); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
 }
 
 func TestWithoutDescriptorsAStartFailsAndLaterSucceeds(t *testing.T) {

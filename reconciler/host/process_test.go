@@ -27,6 +27,8 @@ func perform(act string) int {
 		return holdLease(os.Getenv("HOST_TEST_PATH"))
 	case "starve":
 		return starve()
+	case "starve-survivors", "starve-survivors-no-cgroups":
+		return starveSurvivors(act == "starve-survivors-no-cgroups")
 	case "trace":
 		return trace()
 	case "inherit":
