@@ -37,7 +37,13 @@ func (l *Loop) logEvent(r *record, e Event) {
 		if e.Failure != nil {
 			log.Info("Replacement blocked", "reason", e.Failure.Reason, "message", e.Failure.Message)
 		}
-	case EventEmptied, EventForgotten:
+	case EventForgotten:
+		if e.Failure != nil {
+			log.Info("Could not remove what was kept of the replica", "reason", e.Failure.Reason, "message", e.Failure.Message)
+			return
+		}
+		log.V(1).Info("Forgot the replica", "run", e.Run)
+	case EventEmptied:
 		log.V(1).Info("Nothing is left of the run", "run", e.Run)
 	default:
 	}

@@ -96,6 +96,10 @@ func TestALogFileThatIsAFIFOHoldsNobodyUp(t *testing.T) {
 		if f.Reason != reconciler.ReasonLogUnwritable || !strings.Contains(f.Message, "no regular file") {
 			t.Errorf("got %+v", f)
 		}
+		m.offer(reconciler.VerbCheck, shell("true"))
+		if f := m.want(reconciler.EventChecked).Failure; f == nil || f.Reason != reconciler.ReasonLogUnwritable {
+			t.Errorf("check got %+v", f)
+		}
 	})
 }
 

@@ -99,6 +99,13 @@ func (h *Host) check(w reconciler.Work) answer {
 		e.Failure = f
 		return answer{event: e}
 	}
+	// Its owner stays as it is: the old process still writes to it.
+	out, f := h.openOutput(w.Replica, &identity{})
+	if f != nil {
+		e.Failure = f
+		return answer{event: e}
+	}
+	_ = unix.Close(out)
 	if !p.who.change && len(p.rlimits) == 0 {
 		if _, local, f := h.local(p); local || f != nil {
 			e.Failure = p.checkPaths()
