@@ -76,6 +76,8 @@ func (l *Loop) refuse(r *record, c Command) error {
 		return refusal(RefusedNotFound, "it has no replica %d, only %d replicas", c.Ordinal, r.want.Spec.Replicas)
 	case c.Kind == EventRestart && r.facts.held(l.now()):
 		return refusal(RefusedConflict, "it is stopped by %s; start it instead", who(r.facts.StoppedBy))
+	case c.Kind == EventRestart && r.want.Spec.Replicas == 0:
+		return refusal(RefusedConflict, "it is declared with replicas: 0, so nothing runs")
 	}
 	return nil
 }

@@ -64,7 +64,7 @@ func judge(want *spec.Service, f *Facts, n int, now time.Time, r *rollout) verdi
 	cause := unwanted(want, f, i, now)
 	switch i.stage() {
 	case stageStarting:
-		return verdict{phase: status.PhasePending, reason: ReasonStarting, since: i.StartTakenAt}
+		return starting(want, f, n, now, cause)
 	case stageLive:
 		switch {
 		case i.asked():
@@ -81,6 +81,27 @@ func judge(want *spec.Service, f *Facts, n int, now time.Time, r *rollout) verdi
 	default:
 		return idle(want, f, n, now, cause)
 	}
+}
+
+// starting is a run of which the host has not told yet whether it began. Its
+// execve may hang with a file server: when it is not wanted any more, it gets as
+// long as a start takes on a loaded machine, and is killed then.
+func starting(want *spec.Service, f *Facts, n int, now time.Time, cause Cause) verdict {
+	i := &f.Replicas[n]
+	v := verdict{phase: status.PhasePending, reason: ReasonStarting, since: i.StartTakenAt}
+	if cause == CauseNone && i.outdated(want) {
+		cause = i.replaced()
+	}
+	if cause == CauseNone || !i.KilledAt.IsZero() {
+		return v // the answer will come
+	}
+	due := i.StartTakenAt.Add(stuckAfter)
+	if !f.ShutdownNowAt.IsZero() || !now.Before(due) {
+		v.action = Action{DeedKill, n, cause}
+		return v
+	}
+	v.next = due
+	return v
 }
 
 // unwanted says why a replica should not run; CauseNone when it should.

@@ -36,8 +36,9 @@ type Host interface {
 	// nothing lives is no error. Safe for use by the loop only.
 	Signal(id ReplicaID, sig syscall.Signal, scope Scope) error
 	// Kill ends everything in the replica's group with SIGKILL. It does not
-	// wait for the end, which comes as Exited or Emptied. A group in which
-	// nothing lives is no error. Safe for use by the loop only.
+	// wait for the end, which comes as Exited or Emptied, or as StartFailed when
+	// the start was still under way; a start that hangs before there is a
+	// process goes on. A group in which nothing lives is no error. Safe for use by the loop only.
 	Kill(id ReplicaID) error
 }
 

@@ -114,6 +114,14 @@ func (i *Instance) outdated(want *spec.Service) bool {
 	return i.RestartAskedAt.After(i.StartTakenAt) || !i.runs(want)
 }
 
+// replaced is why a run that is outdated is to end.
+func (i *Instance) replaced() Cause {
+	if i.RestartAskedAt.After(i.StartTakenAt) {
+		return CauseRestarted
+	}
+	return CauseEdited
+}
+
 // runs reports whether the latest run was started from what is wanted now.
 func (i *Instance) runs(want *spec.Service) bool {
 	return i.Spec == want || i.Spec != nil && spec.SameProcess(&i.Spec.Spec, &want.Spec)

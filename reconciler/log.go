@@ -1,6 +1,8 @@
 package reconciler
 
 import (
+	"slices"
+
 	"svc.d/spec"
 )
 
@@ -101,6 +103,11 @@ func (l *Loop) logSet(old, set *spec.Set) {
 	}
 	for file := range mended {
 		l.Log.Info("Manifest was mended", "file", file)
+	}
+	for _, i := range set.Ignored {
+		if old == nil || !slices.Contains(old.Ignored, i) {
+			l.Log.Info("Document ignored", "document", i.String())
+		}
 	}
 	l.logConditions(old, set)
 }

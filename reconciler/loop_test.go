@@ -210,6 +210,16 @@ func TestLoop(t *testing.T) {
 			w.expect("started", running)
 			w.end()
 		},
+		"a restart of no replicas is refused": func(t *testing.T) {
+			w := newWorld(t, nil)
+			w.declare(named("web", func(s *spec.Spec) { s.Replicas = 0 }))
+			err := w.do(reconciler.Command{Kind: reconciler.EventRestart, Service: "web", Ordinal: -1})
+			var refusal *reconciler.Refusal
+			if !errors.As(err, &refusal) || refusal.Reason != reconciler.RefusedConflict {
+				t.Errorf("it was answered with %v", err)
+			}
+			w.end()
+		},
 		"a restart of one replica touches no other": func(t *testing.T) {
 			w := newWorld(t, nil)
 			w.declare(named("web", three))

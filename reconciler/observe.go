@@ -21,6 +21,7 @@ func Observe(i Instance, e Event) Instance {
 	case EventStarted:
 		if e.Run == i.Run && i.stage() == stageStarting {
 			i.StartedAt, i.Pid, i.StartTicks = e.At, e.Pid, e.StartTicks
+			i.KilledAt = time.Time{} // that was for the start: what runs now gets its grace
 		}
 	case EventStartFailed:
 		if e.Run == i.Run && i.stage() == stageStarting {

@@ -124,10 +124,7 @@ func (r *rollout) outdated(i *Instance, n int, now time.Time) verdict {
 	case r.check:
 		return verdict{action: Action{DeedCheck, n, CauseNone}, phase: status.PhaseRunning, reason: r.reason, since: r.since}
 	}
-	cause := CauseEdited
-	if i.RestartAskedAt.After(i.StartTakenAt) {
-		cause = CauseRestarted
-	}
+	cause := i.replaced()
 	return verdict{action: Action{DeedSignal, n, cause}, phase: status.PhaseTerminating, reason: cause.reason(), since: now}
 }
 

@@ -168,3 +168,13 @@ func since(t time.Time) string {
 	}
 	return t.Sub(epoch).Round(100 * time.Millisecond).String()
 }
+
+// doing lists the deeds that Decide wants now.
+func (s *story) doing() []string {
+	actions, _ := Decide(s.want, &s.facts, s.now, nil)
+	var all []string
+	for _, a := range actions {
+		all = append(all, deedNames[a.Deed]+" "+s.facts.Replicas[a.Index].ID.String())
+	}
+	return all
+}

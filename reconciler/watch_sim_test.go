@@ -110,7 +110,10 @@ func judgeAction(want *spec.Service, f *reconciler.Facts, now time.Time, a recon
 			broken(NothingToNobody, "a signal to the group of %v was decided on %+v", i.ID, *i)
 		}
 	case reconciler.DeedKill:
-		if !any && !occupied {
+		// A start may hang: it is ended, once, when it has had its time.
+		hung := starting(i) && i.KilledAt.IsZero() && a.Cause != reconciler.CauseNone &&
+			(!f.ShutdownNowAt.IsZero() || now.Sub(i.StartTakenAt) >= 5*time.Second)
+		if !any && !occupied && !hung {
 			broken(NothingToNobody, "a kill of %v was decided on %+v", i.ID, *i)
 		}
 	case reconciler.DeedCheck, reconciler.DeedInspect, reconciler.DeedNone:

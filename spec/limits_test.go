@@ -44,6 +44,7 @@ func TestHostileFilesEndInAProblem(t *testing.T) {
 		"objects in objects of JSON":           {"x.json", fill("", `{"a":`)},
 		"a long line of JSON":                  {"x.json", "[" + fill("", `{"a":1},`) + "1]"},
 		"random bytes":                         {"x.yaml", "\x00\x8f\xc3\x28" + fill("", "\xff\xfe\x01")},
+		"many problems of one line":            {"x.yaml", head + "  args: [" + strings.Repeat("1, ", 100) + "]\n"},
 		"UTF-16":                               {"x.yaml", "\xff\xfea\x00:\x00 \x00b\x00"},
 	}
 	for name, test := range tests {
@@ -55,7 +56,10 @@ func TestHostileFilesEndInAProblem(t *testing.T) {
 			if len(file.Problems) == 0 || len(file.Problems) > 51 || len(file.Services) > 0 {
 				t.Errorf("%d problems, %d services", len(file.Problems), len(file.Services))
 			}
-			for _, p := range file.Problems {
+			for n, p := range file.Problems {
+				if strings.HasPrefix(p.Message, "there are more problems") != (n == 50) {
+					t.Errorf("problem %d is %s", n, p)
+				}
 				if len(p.String()) > 500 || len(p.Service) > 150 {
 					t.Errorf("problem of %d bytes: %.200s", len(p.String()), p)
 				}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // File is what one manifest file says.
@@ -57,8 +59,10 @@ func Parse(file string, data []byte) File {
 	} else {
 		d.parseYAML(data)
 	}
-	// Fields that are missing are noticed after those that are there.
-	slices.SortStableFunc(d.result.Problems, func(a, b Problem) int {
+	// Fields that are missing are noticed after those that are there. The note
+	// that problems are not shown stays behind those that are.
+	shown := d.result.Problems[:min(len(d.result.Problems), maxProblems)]
+	slices.SortStableFunc(shown, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Document, b.Document), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return d.result
@@ -67,7 +71,7 @@ func Parse(file string, data []byte) File {
 // String renders the problem in one line:
 // "web.yaml:7:3: spec.comand: unknown field, did you mean "command"?".
 func (p Problem) String() string {
-	text := p.File
+	text := printable(p.File)
 	if p.Line > 0 {
 		text += ":" + strconv.Itoa(p.Line)
 		if p.Column > 0 {
@@ -78,6 +82,27 @@ func (p Problem) String() string {
 		text += ": " + p.Field
 	}
 	return text + ": " + p.Message
+}
+
+// printable is a path as it is shown: a name may hold what a terminal obeys.
+func printable(path string) string {
+	if strings.ContainsFunc(path, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }) {
+		return strconv.Quote(path)
+	}
+	return path
+}
+
+// String says on one line what is ignored, and what to do about it:
+// "web.yaml:1: ignored, since it is apps/v1 Deployment and not svc.d/v1: ...".
+func (i Ignored) String() string {
+	text := printable(i.File) + ":" + strconv.Itoa(i.Line) + ": ignored"
+	if what := strings.TrimSpace(i.APIVersion + " " + i.Kind); what != "" {
+		text += ", since it is " + what + " and not " + APIVersion
+	}
+	if i.Hint != "" {
+		text += ": " + i.Hint
+	}
+	return text
 }
 
 // Error returns what String returns.

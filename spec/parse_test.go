@@ -82,3 +82,10 @@ func BenchmarkParseSmall(b *testing.B) {
 		}
 	}
 }
+
+func TestANameOfAFileMovesNoCursor(t *testing.T) {
+	problem := spec.Problem{Source: spec.Source{File: "/d/a\n\x1b[31m.yaml", Line: 1}, Message: "bad"}
+	if got, want := problem.String(), `"/d/a\n\x1b[31m.yaml":1: bad`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

@@ -64,11 +64,11 @@ func TestShownSumsUpPhaseAndReason(t *testing.T) {
 }
 
 func TestYAMLReadsBackAsTheSame(t *testing.T) {
-	got, err := YAML(map[string]any{"a": []string{"true", "1", "", "x: y", "# no", "two\nlines", "<&>"}, "b": 1.5, "c": nil, "d": "0022"})
+	got, err := YAML(map[string]any{"a": []string{"true", "1", "", "x: y", "# no", "two\nlines", "<&>"}, "b": 1.5, "c": nil, "d": "0022", "off": []string{"No", "y", "1:30"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "a:\n- \"true\"\n- \"1\"\n- \"\"\n- 'x: y'\n- '# no'\n- |-\n  two\n  lines\n- <&>\nb: 1.5\nc: null\nd: \"0022\"\n"
+	want := "a:\n- \"true\"\n- \"1\"\n- \"\"\n- 'x: y'\n- '# no'\n- |-\n  two\n  lines\n- <&>\nb: 1.5\nc: null\nd: \"0022\"\n\"off\":\n- \"No\"\n- \"y\"\n- \"1:30\"\n"
 	if string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // String is the problem on one line: file:line:column: field: message.
@@ -19,6 +21,7 @@ func (p Problem) String() string {
 
 // place shows a position as compilers do, so that editors can jump to it.
 func place(file string, line, column int) string {
+	file = printable(file)
 	if line > 0 {
 		file += ":" + strconv.Itoa(line)
 		if column > 0 {
@@ -26,6 +29,14 @@ func place(file string, line, column int) string {
 		}
 	}
 	return file
+}
+
+// printable is a path as it is shown: a name may hold what a terminal obeys.
+func printable(path string) string {
+	if strings.ContainsFunc(path, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }) {
+		return strconv.Quote(path)
+	}
+	return path
 }
 
 // WriteProblems writes everything about the directory that a reader of a table
@@ -56,12 +67,32 @@ func WriteProblems(w io.Writer, d *Daemon, services []Service, now time.Time) er
 	return err
 }
 
-// meanwhile says what a problem leaves in force.
-func meanwhile(p Problem, services []Service) string {
-	var kept []string
+// Concerns tells whether the problem is why a service may not be as its file
+// says. One document with a problem holds all of its file, unless another file
+// provides the service that the document is about. services are all there are.
+func (p Problem) Concerns(s *Service, services []Service) bool {
+	return p.Service == s.Metadata.Name || p.File == s.Status.File && p.elsewhere(services) == nil
+}
+
+// elsewhere is the problem's service when another file provides it, or nil.
+func (p Problem) elsewhere(services []Service) *Service {
 	for i := range services {
 		s := &services[i]
-		if len(s.Spec) > 0 && (s.Metadata.Name == p.Service || p.Service == "" && s.Status.File == p.File) {
+		if len(s.Spec) > 0 && s.Metadata.Name == p.Service && s.Status.File != p.File {
+			return s
+		}
+	}
+	return nil
+}
+
+// meanwhile says what a problem leaves in force.
+func meanwhile(p Problem, services []Service) string {
+	if s := p.elsewhere(services); s != nil {
+		return s.Metadata.Name + " stays as " + printable(s.Status.File) + " declares it"
+	}
+	var kept []string
+	for i := range services {
+		if s := &services[i]; len(s.Spec) > 0 && (p.Service == s.Metadata.Name || p.File == s.Status.File) {
 			kept = append(kept, s.Metadata.Name)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -33,8 +34,16 @@ func YAML(v any) ([]byte, error) {
 // toBlock takes away the flow style and the quotes of JSON; the encoder puts
 // quotes where they are needed.
 func toBlock(n *yaml.Node) {
-	n.Style = 0
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" || !isOldWord(n.Value) {
+		n.Style = 0
+	}
 	for _, child := range n.Content {
 		toBlock(child)
 	}
 }
+
+// oldWords are texts that readers of YAML 1.1 take for a truth value or for a
+// number in base 60; the encoder follows YAML 1.2 here.
+var oldWords = regexp.MustCompile(`^(?i:y|yes|n|no|on|off|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)$`)
+
+func isOldWord(text string) bool { return oldWords.MatchString(text) }

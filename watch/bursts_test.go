@@ -101,9 +101,9 @@ func TestAFileCostsLittleMemory(t *testing.T) {
 		return m.HeapAlloc
 	}
 	before := heap()
-	var read atomic.Int32 // files are read by several at once
+	var parsed atomic.Int64
 	w, err := New(Options{Dir: dir, Parse: func(string, []byte) spec.File {
-		i := read.Add(1)
+		i := parsed.Add(1)
 		return spec.File{Services: services[i-1 : i : i]}
 	}})
 	must(t, err)

@@ -15,7 +15,7 @@ import (
 // that paths name themselves are read whatever their names. Nothing is waited
 // for, and nobody is distrusted. It is an error when one of paths does not
 // exist or cannot be listed; what is wrong with the content of a file is among the problems of
-// the set. Parse is spec.Parse when nil.
+// the set. Parse is spec.Parse when nil, and must be safe for concurrent use.
 func Read(paths []string, recursive bool, parse func(file string, data []byte) spec.File) (*spec.Set, error) {
 	if parse == nil {
 		parse = spec.Parse

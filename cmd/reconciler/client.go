@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -25,7 +26,10 @@ func (a *app) client() (*api.Client, error) {
 // withHint says what to do when there is no daemon to talk to.
 func withHint(err error) error {
 	var unreachable *api.UnreachableError
-	if errors.As(err, &unreachable) {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w; only root and the user that the daemon runs as may ask it", err)
+	case errors.As(err, &unreachable):
 		return fmt.Errorf("%w; start one with `reconciler --dir DIR`, or point to it with --state-dir", err)
 	}
 	return err
@@ -58,8 +62,23 @@ func (a *app) ask(ctx context.Context) (*situation, error) {
 // problemsOf are those of a service and of its file.
 func (s *situation) problemsOf(service *status.Service) []status.Problem {
 	return slices.DeleteFunc(slices.Clone(s.daemon.Problems), func(p status.Problem) bool {
-		return p.Service != service.Metadata.Name && (p.File != service.Status.File || p.Service != "")
+		return !p.Concerns(service, s.services)
 	})
+}
+
+// resolve finds what a name means. When it is of a service that no file has
+// declared well yet, the error says what is wrong there.
+func (s *situation) resolve(name string) (target, error) {
+	t, err := resolve(s.services, name)
+	if err == nil {
+		return t, nil
+	}
+	for _, p := range s.daemon.Problems {
+		if p.Service != "" && p.Service == plainName(name) {
+			return t, fmt.Errorf("cannot find a service %q: it has not been started: %s", name, p)
+		}
+	}
+	return t, err
 }
 
 // each runs a verb on every name and reports each failure; the error says only

@@ -2,9 +2,12 @@ package main
 
 import (
 	"flag"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -12,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"svc.d/reconciler"
+	"svc.d/reconciler/api"
 	"svc.d/spec"
 	"svc.d/status"
 )
@@ -92,6 +96,20 @@ func troubled(b *bench) {
 	}
 }
 
+func unborn(b *bench) {
+	b.engine.snapshot.Set = &spec.Set{Problems: []spec.Problem{{
+		Source: spec.Source{File: "/etc/svc.d/new.yaml", Document: 1, Line: 5}, Column: 3, Field: "spec.comand",
+		Message: `unknown field, did you mean "command"?`, Service: "new", Since: now,
+	}}}
+}
+
+func foreign(b *bench) {
+	b.engine.snapshot.Set = &spec.Set{Ignored: []spec.Ignored{
+		{Source: spec.Source{File: "/etc/svc.d/web.yaml", Document: 2, Line: 7}, APIVersion: "apps/v1", Kind: "Deployment", Hint: "write a Service"},
+		{Source: spec.Source{File: "/etc/svc.d/compose.yaml", Document: 1, Line: 1}, Hint: "a Compose file is not read"},
+	}}
+}
+
 func TestCommandsPrintWhatIsKept(t *testing.T) {
 	const edited = `apiVersion: svc.d/v1
 kind: Service
@@ -129,6 +147,9 @@ spec: {command: [redis-server], replicas: 2}
 		"get name can be given to other commands":                {nil, []string{"get", "-o", "name"}},
 		"get of an empty directory says so":                      {empty, []string{"get"}},
 		"get of an empty directory as json is an empty list":     {empty, []string{"get", "-o", "json"}},
+		"get tells what is ignored":                              {foreign, []string{"get"}},
+		"validate tells what is ignored":                         {func(b *bench) { b.write("other/compose.yaml", "services: {web: {image: nginx}}\n") }, []string{"validate", "$DIR/other"}},
+		"get of what was never well tells why":                   {unborn, []string{"get", "service/new"}},
 		"get refuses an unknown output":                          {nil, []string{"get", "-o", "xml"}},
 		"describe tells of a crash loop":                         {troubled, []string{"describe", "db"}},
 		"describe tells of a blocked replacement":                {troubled, []string{"describe", "web"}},
@@ -153,15 +174,20 @@ spec: {command: [redis-server], replicas: 2}
 		"diff of a file covers only that file":                   {func(b *bench) { b.write("cache.yaml", edited) }, []string{"diff", "$DIR/cache.yaml"}},
 		"diff of another directory":                              {func(b *bench) { b.write("other/all.yaml", fleet) }, []string{"diff", "$DIR/other"}},
 		"diff of a broken file stops nothing":                    {func(b *bench) { b.write("svc.d/all.yaml", misspelt) }, []string{"diff"}},
-		"diff of a missing path":                                 {nil, []string{"diff", "$DIR/nowhere"}},
-		"validate of good files":                                 {nil, []string{"validate", "$DIR/svc.d"}},
-		"validate of bad files":                                  {func(b *bench) { b.write("svc.d/bad.yaml", misspelt) }, []string{"validate", "$DIR/svc.d"}},
-		"validate without a path gives an example":               {nil, []string{"validate"}},
-		"no daemon":                          {nil, []string{"get", "--state-dir", "$DIR/nothing"}},
-		"an unknown command suggests one":    {nil, []string{"gte"}},
-		"an unknown flag points to the help": {nil, []string{"get", "--wide"}},
-		"help of stop":                       {nil, []string{"stop", "--help"}},
-		"flags without a directory":          {nil, []string{"--no-cgroups"}},
+		"diff of two paths":                                      {nil, []string{"diff", "a", "b"}},
+		"diff with an unknown flag":                              {nil, []string{"diff", "--bogus"}},
+		"diff leaves a service to the file that provides it": {
+			func(b *bench) { b.write("svc.d/a.yaml", strings.Split(edited, "---")[0]) }, []string{"diff"},
+		},
+		"diff of a missing path":                   {nil, []string{"diff", "$DIR/nowhere"}},
+		"validate of good files":                   {nil, []string{"validate", "$DIR/svc.d"}},
+		"validate of bad files":                    {func(b *bench) { b.write("svc.d/bad.yaml", misspelt) }, []string{"validate", "$DIR/svc.d"}},
+		"validate without a path gives an example": {nil, []string{"validate"}},
+		"no daemon":                                {nil, []string{"get", "--state-dir", "$DIR/nothing"}},
+		"an unknown command suggests one":          {nil, []string{"gte"}},
+		"an unknown flag points to the help":       {nil, []string{"get", "--wide"}},
+		"help of stop":                             {nil, []string{"stop", "--help"}},
+		"flags without a directory":                {nil, []string{"--no-cgroups"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -189,6 +215,28 @@ func golden(t *testing.T, name, got string) {
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// Files are parsed by several goroutines; the race detector watches.
+func TestManifestsOfALargeDirectoryAreAllRead(t *testing.T) {
+	b := newBench(t, fleet)
+	const files = 300
+	for n := range files {
+		b.write(fmt.Sprintf("many/s%d.yaml", n),
+			fmt.Sprintf("apiVersion: svc.d/v1\nkind: Service\nmetadata: {name: s%d}\nspec: {command: [x]}\n", n))
+	}
+	want := fmt.Sprintf("$ reconciler validate $DIR/many\n%d services in %[1]d files are valid\n", files)
+	if got := b.run("validate", "$DIR/many"); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestADaemonOfSomebodyElseIsNotMissing(t *testing.T) {
+	denied := &api.UnreachableError{Socket: "/run/reconciler/api.sock", Err: &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)}}
+	want := "cannot reach the daemon at /run/reconciler/api.sock: connect: permission denied; only root and the user that the daemon runs as may ask it"
+	if got := withHint(denied).Error(); got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"os/user"
 	"path/filepath"
 	"runtime"
@@ -93,6 +94,10 @@ func (a *app) daemon(ctx context.Context, flags daemonFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	// A reader of our log who goes away ends us neither early nor late. Only when
+	// the log is written are signals let go.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	defer signal.Reset(handled()...)
 	log, err := openLog(a.stderr, flags.logFormat, flags.logLevel)
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ func (a *app) describe() *cobra.Command {
 			}
 			written := false
 			return a.each(names, func(name string) error {
-				t, err := resolve(s.services, name)
+				t, err := s.resolve(name)
 				if err != nil {
 					return err
 				}

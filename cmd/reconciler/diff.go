@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,7 +36,12 @@ would be put into it. Without PATH it is the daemon's directory as it is now.
 
 The exit code is 0 without differences, 1 with some, and 2 after an error.`,
 		Example: "  reconciler diff ./svc.d",
-		Args:    cobra.MaximumNArgs(1),
+		Args: func(_ *cobra.Command, paths []string) error {
+			if len(paths) > 1 {
+				return &exit{exitDiffFailed, fmt.Errorf("cannot compare %d paths: give one, as in `reconciler diff ./svc.d`", len(paths))}
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			err := a.compare(cmd, paths, recursive)
 			var coded *exit
@@ -46,6 +52,8 @@ The exit code is 0 without differences, 1 with some, and 2 after an error.`,
 		},
 	}
 	cmd.Flags().BoolVarP(&recursive, "recursive", "R", false, "read sub-directories of PATH too")
+	// 1 would say that there are differences.
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &exit{exitDiffFailed, flagError(cmd, err)} })
 	return cmd
 }
 
@@ -67,7 +75,7 @@ func (a *app) compare(cmd *cobra.Command, paths []string, recursive bool) error 
 		return fmt.Errorf("cannot read manifests: %w", err)
 	}
 	where := placement{daemonDir: s.daemon.Dir, path: path, dir: info.IsDir()}
-	m, err := readManifests([]string{path}, recursive, where.parse)
+	m, err := readManifests(append(where.providers(s.services, recursive), path), recursive, where.parse)
 	if err != nil {
 		return err
 	}
@@ -128,6 +136,26 @@ func manyStop(steps []step, services []status.Service) bool {
 type placement struct {
 	daemonDir, path string
 	dir             bool // path is a directory
+}
+
+// providers are the files in the place of those that provide the services now.
+// They are read first: of two files that declare one service, that one keeps it.
+func (p placement) providers(services []status.Service, recursive bool) []string {
+	if !p.dir {
+		return nil
+	}
+	var files []string
+	for i := range services {
+		rel, err := filepath.Rel(p.daemonDir, services[i].Status.File)
+		if err != nil || !filepath.IsLocal(rel) || !recursive && filepath.Dir(rel) != "." {
+			continue
+		}
+		file := filepath.Join(p.path, rel)
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && !slices.Contains(files, file) {
+			files = append(files, file)
+		}
+	}
+	return files
 }
 
 // target is where a file would be.

@@ -42,7 +42,7 @@ func (a *app) list(ctx context.Context, names []string, output string) error {
 	if len(names) > 0 {
 		chosen = nil
 		unknown = a.each(names, func(name string) error {
-			t, err := resolve(s.services, name)
+			t, err := s.resolve(name)
 			if err == nil && !slices.ContainsFunc(chosen, func(c status.Service) bool { return c.Metadata.Name == t.service.Metadata.Name }) {
 				chosen = append(chosen, *t.service)
 			}
@@ -92,10 +92,25 @@ func (a *app) show(s *situation, chosen []status.Service, single bool, output st
 func (a *app) afterTable(s *situation, chosen []status.Service, named bool) error {
 	report := *s.daemon
 	if named {
-		report.Problems = nil
-		for i := range chosen {
-			report.Problems = append(report.Problems, s.problemsOf(&chosen[i])...)
-		}
+		report.Problems = slices.DeleteFunc(slices.Clone(report.Problems), func(p status.Problem) bool {
+			return !slices.ContainsFunc(chosen, func(c status.Service) bool { return p.Concerns(&c, s.services) })
+		})
 	}
-	return status.WriteProblems(a.stderr, &report, s.services, a.now())
+	if err := status.WriteProblems(a.stderr, &report, s.services, a.now()); err != nil || named {
+		return err
+	}
+	a.warnIgnored(ignoredBy(s.daemon))
+	return nil
+}
+
+// ignoredBy are the documents that the daemon ignores.
+func ignoredBy(d *status.Daemon) []spec.Ignored {
+	var all []spec.Ignored
+	for _, i := range d.Ignored {
+		all = append(all, spec.Ignored{
+			Source:     spec.Source{File: i.File, Document: i.Document, Line: i.Line},
+			APIVersion: i.APIVersion, Kind: i.Kind, Hint: i.Hint,
+		})
+	}
+	return all
 }

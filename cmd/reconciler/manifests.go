@@ -3,6 +3,7 @@ package main
 import (
 	"maps"
 	"slices"
+	"sync"
 
 	"svc.d/spec"
 	"svc.d/watch"
@@ -17,9 +18,12 @@ type manifests struct {
 }
 
 func readManifests(paths []string, recursive bool, parse func(string, []byte) spec.File) (*manifests, error) {
+	var mu sync.Mutex // files are parsed by several goroutines
 	files := map[string]bool{}
 	set, err := watch.Read(paths, recursive, func(file string, data []byte) spec.File {
+		mu.Lock()
 		files[file] = true
+		mu.Unlock()
 		return parse(file, data)
 	})
 	if err != nil {

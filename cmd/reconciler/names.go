@@ -23,13 +23,7 @@ type target struct {
 // service.svc.d/NAME, or one replica of it, as NAME-N. A service that is called
 // NAME-N comes first.
 func resolve(services []status.Service, name string) (target, error) {
-	plain := name
-	for _, prefix := range []string{status.NamePrefix, "service/", "services/", "services.svc.d/", "svc/"} {
-		if rest, ok := strings.CutPrefix(name, prefix); ok {
-			plain = rest
-			break
-		}
-	}
+	plain := plainName(name)
 	if s := find(services, plain); s != nil {
 		return target{s, -1}, nil
 	}
@@ -42,6 +36,16 @@ func resolve(services []status.Service, name string) (target, error) {
 		}
 	}
 	return target{}, unknownName(services, name, plain)
+}
+
+// plainName is a name without what kubectl lets stand before it.
+func plainName(name string) string {
+	for _, prefix := range []string{status.NamePrefix, "service/", "services/", "services.svc.d/", "svc/"} {
+		if rest, ok := strings.CutPrefix(name, prefix); ok {
+			return rest
+		}
+	}
+	return name
 }
 
 func find(services []status.Service, name string) *status.Service {

@@ -22,7 +22,7 @@ A wait after crashes, and the limit of restarts, do not hold it back.`,
 				return err
 			}
 			return a.each(names, func(name string) error {
-				t, err := resolve(s.services, name)
+				t, err := s.resolve(name)
 				if err != nil {
 					return err
 				}

@@ -38,14 +38,16 @@ func (a *app) root() *cobra.Command {
 	}
 	// Without this cobra takes what follows --help for its value.
 	root.InitDefaultHelpFlag()
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())
-	})
+	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().StringVar(&a.stateDir, "state-dir", "",
 		"the `directory` of the lock and the socket (default $RECONCILER_STATE_DIR, else "+a.shownStateDir()+")")
 	flags.add(root, a)
 	root.AddCommand(a.get(), a.describe(), a.validate(), a.diff(), a.restart(), a.stop(), a.start(), a.prune(), a.schema(), a.version())
 	return root
+}
+
+func flagError(cmd *cobra.Command, err error) error {
+	return fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())
 }
 
 func (f *daemonFlags) add(root *cobra.Command, a *app) {

@@ -17,8 +17,14 @@ type signals struct {
 	terminal bool
 }
 
-// watchSignals takes over the daemon's signals until the returned function is
-// called, which waits for the goroutine.
+// handled are the signals that the daemon takes over.
+func handled() []os.Signal {
+	return []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE}
+}
+
+// watchSignals takes over the daemon's signals. The returned function waits for
+// the end of the goroutine; the signals stay caught, so that one that comes
+// while the daemon tidies up does not change how it ends.
 //
 // All of them are caught and none is ignored: a signal that is ignored would be
 // ignored in the services too, since that survives execve(2).
@@ -27,7 +33,7 @@ func watchSignals(s signals) (stop func()) {
 	// nothing.
 	s.terminal = !signal.Ignored(syscall.SIGHUP) && hasTerminal()
 	received := make(chan os.Signal, 8)
-	signal.Notify(received, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE)
+	signal.Notify(received, handled()...)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -35,7 +41,6 @@ func watchSignals(s signals) (stop func()) {
 		s.run(ctx, received)
 	}()
 	return func() {
-		signal.Stop(received)
 		cancel()
 		<-done
 	}

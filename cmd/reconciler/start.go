@@ -18,7 +18,7 @@ func (a *app) start() *cobra.Command {
 				return err
 			}
 			return a.each(names, func(name string) error {
-				t, err := resolve(s.services, name)
+				t, err := s.resolve(name)
 				if err != nil {
 					return err
 				}

@@ -38,7 +38,7 @@ func (a *app) stop() *cobra.Command {
 }
 
 func (a *app) stopOne(cmd *cobra.Command, s *situation, name string, options api.Options) error {
-	t, err := resolve(s.services, name)
+	t, err := s.resolve(name)
 	if err != nil {
 		return err
 	}

@@ -51,11 +51,7 @@ func (a *app) writeProblems(problems []spec.Problem) {
 // them to run.
 func (a *app) warnIgnored(ignored []spec.Ignored) {
 	for _, i := range ignored {
-		text := fmt.Sprintf("%s:%d: ignored a document of %s %s", i.File, i.Line, i.APIVersion, i.Kind)
-		if i.Hint != "" {
-			text += ": " + i.Hint
-		}
-		fmt.Fprintln(a.stderr, text)
+		fmt.Fprintln(a.stderr, i)
 	}
 }
 

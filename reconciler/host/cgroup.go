@@ -24,6 +24,7 @@ const probeName = "_probe"
 type cgroupTree struct {
 	root   string // absolute path of our own group
 	rootFD int
+	events int // cgroup.events of our own group
 }
 
 // open makes the group name, if it is missing, and opens it. made says that it
@@ -55,8 +56,17 @@ func (t *cgroupTree) prepare(id reconciler.ReplicaID, killed bool) (int, bool, e
 		}
 	}
 	fd, made, err := t.open(name)
-	if err != nil || made {
+	if err != nil {
 		return fd, false, err
+	}
+	if made && !t.allFrozen() {
+		return fd, false, nil
+	}
+	if !made && hasGroups(fd) {
+		// Made by the service, which may have given them controllers: then the
+		// kernel lets no process into the group itself (EBUSY).
+		_ = unix.Close(fd)
+		return t.prepare(id, true)
 	}
 	if populated, err := t.populated(name); err != nil || populated {
 		if pids, alive := t.members(name, 0); err != nil || len(pids) > 0 || alive {
@@ -64,7 +74,38 @@ func (t *cgroupTree) prepare(id reconciler.ReplicaID, killed bool) (int, bool, e
 			return -1, err == nil, err
 		}
 	}
-	return fd, false, nil
+	if !t.frozen(name) {
+		return fd, false, nil
+	}
+	// A child that is frozen at birth never calls execve, and Go's fork waits
+	// for that.
+	_ = unix.Close(fd)
+	if made {
+		_ = t.remove(name)
+		return -1, false, errors.New("the cgroup above it is frozen (cgroup.freeze)")
+	}
+	return t.prepare(id, true)
+}
+
+// hasGroups says whether there are groups below the one that is open.
+func hasGroups(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && st.Nlink > 2
+}
+
+// allFrozen reads whether our own group is frozen, and with it all below. It
+// costs one system call: each first start asks.
+func (t *cgroupTree) allFrozen() bool {
+	var buf [256]byte
+	n, _ := unix.Pread(t.events, buf[:], 0)
+	return bytes.Contains(buf[:max(n, 0)], []byte("frozen 1"))
+}
+
+// frozen reads whether all processes of the group, perhaps none, are frozen.
+func (t *cgroupTree) frozen(name string) bool {
+	var buf [256]byte
+	data, _ := t.read(name+"/cgroup.events", buf[:])
+	return bytes.Contains(data, []byte("frozen 1"))
 }
 
 // populated reads whether any process is in the group or below it.
@@ -92,8 +133,12 @@ func (t *cgroupTree) survivors(g *group) ([]int32, bool) {
 	name := g.id.String()
 	dead := g.pid
 	for try := 0; ; try++ {
-		if populated, err := t.populated(name); err == nil && !populated || err == unix.ENOENT || err == unix.ENODEV {
+		populated, err := t.populated(name)
+		switch {
+		case err == nil && !populated, err == unix.ENOENT, err == unix.ENODEV:
 			return nil, false
+		case err != nil:
+			return nil, true // out of descriptors: who cannot be seen may live
 		}
 		if pids, alive := t.members(name, dead); len(pids) > 0 || alive {
 			return pids, true
@@ -106,11 +151,13 @@ func (t *cgroupTree) survivors(g *group) ([]int32, bool) {
 }
 
 // members lists the processes of the group and of those below it, without
-// dead. unseen is true when there are processes of another pid namespace.
+// dead. unseen is true when there are processes of another pid namespace, or it
+// cannot be told.
 func (t *cgroupTree) members(name string, dead int32) (pids []int32, unseen bool) {
 	t.walk(name, func(path string) {
 		data, err := os.ReadFile(path + "/cgroup.procs")
 		if err != nil {
+			unseen = unseen || !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV)
 			return
 		}
 		for line := range bytes.Lines(data) {
@@ -240,5 +287,6 @@ func (t *cgroupTree) close() error {
 		}
 	}
 	_ = unix.Rmdir(t.root) // EBUSY: something lives, or somebody made a group
+	_ = unix.Close(t.events)
 	return unix.Close(t.rootFD)
 }

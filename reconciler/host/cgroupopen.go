@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-logr/logr"
 	"golang.org/x/sys/unix"
@@ -39,11 +40,39 @@ func openCgroupTree(stateDir string) (*cgroupTree, error) {
 	if err := os.Mkdir(root, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("cannot make our cgroup: %w", err)
 	}
-	fd, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open our cgroup %s: %w", root, err)
 	}
-	return &cgroupTree{root: root, rootFD: fd}, nil
+	if err := lockTree(fd); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("cannot lock our cgroup %s: %w", root, err)
+	}
+	events, err := unix.Openat(fd, "cgroup.events", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("cannot read our cgroup %s: %w", root, err)
+	}
+	return &cgroupTree{root: root, rootFD: fd, events: events}, nil
+}
+
+// lockTree keeps two daemons from sharing one tree, where each would kill what
+// the other runs: whoever removes the state directory removes its lock. A child
+// of a daemon that has just died holds a copy of the descriptor until its exec.
+func lockTree(fd int) error {
+	const patience, pause = time.Second, 20 * time.Millisecond
+	for waited := time.Duration(0); ; waited += pause {
+		err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return nil
+		case err == unix.EWOULDBLOCK && waited >= patience:
+			return errors.New("a daemon that lives uses it, though the lock in its state directory is gone")
+		case err != unix.EWOULDBLOCK && err != unix.EINTR:
+			return err
+		}
+		time.Sleep(pause)
+	}
 }
 
 // ownCgroup is the path of the cgroup v2 group that we run in, from the

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -53,6 +54,9 @@ func waitExit(pidfd, options int) (exit reconciler.Exit, ended bool, err error) 
 	return exit, true, nil
 }
 
+// retryAfter is when something is tried again for which there was no descriptor.
+const retryAfter = 200 * time.Millisecond
+
 // mainEnded is called when the pidfd of the main process is readable: all its
 // threads have ended.
 func (h *Host) mainEnded(g *group) {
@@ -63,14 +67,17 @@ func (h *Host) mainEnded(g *group) {
 	}
 	exit, ended, err := waitExit(g.pidfd, options)
 	if !ended {
-		if err != nil {
-			h.log.Error(err, "Cannot wait for a process", "service", g.id.Service, "replica", g.id.Ordinal, "pid", g.pid)
-		}
+		h.awaitTracer(g, err)
 		return
 	}
 	pids, alive := h.grouping.survivors(g)
 
 	h.mu.Lock()
+	if exit.Signal == unix.SIGKILL {
+		// It may have been cgroup.kill, written by somebody else: see
+		// cgroupTree.prepare.
+		g.killed = true
+	}
 	h.watcher.remove(g.pidfd, g.pidfdToken)
 	if !keep || !alive {
 		h.reap(g)
@@ -88,6 +95,32 @@ func (h *Host) mainEnded(g *group) {
 	if alive {
 		h.watchSurvivors(g)
 	}
+}
+
+// awaitTracer waits for a main process that has ended and cannot be reaped yet:
+// a debugger that traces it is told first (ptrace(2)), and may take its time.
+// Its pidfd is readable all the while, so the watcher must not look at it.
+func (h *Host) awaitTracer(g *group, err error) {
+	if err != nil {
+		h.log.Error(err, "Cannot wait for a process", "service", g.id.Service, "replica", g.id.Ordinal, "pid", g.pid)
+	}
+	h.mu.Lock()
+	pidfd, err := unix.FcntlInt(uintptr(g.pidfd), unix.F_DUPFD_CLOEXEC, 0)
+	h.watcher.remove(g.pidfd, g.pidfdToken)
+	h.mu.Unlock()
+	if err != nil {
+		h.watcher.after(retryAfter, func() { h.watchMain(g) })
+		return
+	}
+	go func() {
+		_, _, _ = waitExit(pidfd, unix.WEXITED|unix.WNOWAIT)
+		_ = unix.Close(pidfd)
+		select {
+		case <-h.done:
+		default:
+			h.watchMain(g)
+		}
+	}()
 }
 
 // reap takes the exit status of the main process and drops its pidfd. The
@@ -111,7 +144,11 @@ func (h *Host) watchSurvivors(g *group) {
 	if g.eventsFD < 0 {
 		g.eventsFD = h.grouping.openEvents(g.id)
 		if g.eventsFD >= 0 {
-			g.eventsToken, _ = h.watcher.add(g.eventsFD, unix.EPOLLPRI, func() { h.survivorsChanged(g) })
+			var err error
+			if g.eventsToken, err = h.watcher.add(g.eventsFD, unix.EPOLLPRI, func() { h.survivorsChanged(g) }); err != nil {
+				_ = unix.Close(g.eventsFD)
+				g.eventsFD = -1
+			}
 		}
 	}
 	h.mu.Unlock()
@@ -131,22 +168,50 @@ func (h *Host) survivorsChanged(g *group) {
 			h.groupEmptied(g)
 			return
 		}
-		if h.watchOne(g, pids) {
+		switch h.watchOne(g, pids) {
+		case lookWatched:
 			return
+		case lookImpossible:
+			h.watcher.after(retryAfter, func() { h.lookAgain(g) })
+			return
+		case lookEnded:
 		}
 	}
 }
 
-// watchOne waits for the end of one of pids. It is false when they have all
-// ended since they were listed.
-func (h *Host) watchOne(g *group, pids []int32) bool {
+// lookAgain is survivorsChanged after a time in which everything may have
+// happened.
+func (h *Host) lookAgain(g *group) {
+	h.mu.Lock()
+	waiting := g.phase == phaseEnded
+	h.mu.Unlock()
+	if waiting {
+		h.watchSurvivors(g)
+	}
+}
+
+// look is what watchOne could do.
+type look uint8
+
+const (
+	lookWatched    look = iota // something will tell
+	lookEnded                  // all have ended since they were listed
+	lookImpossible             // nothing will tell
+)
+
+// watchOne waits for the end of one of pids.
+func (h *Host) watchOne(g *group, pids []int32) look {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if g.survivorFD >= 0 {
 		if !readable(g.survivorFD) {
-			return true
+			return lookWatched
 		}
 		h.dropSurvivor(g)
+	}
+	other := lookImpossible
+	if g.eventsFD >= 0 {
+		other = lookWatched // cgroup.events will tell
 	}
 	for _, pid := range pids {
 		fd, err := unix.PidfdOpen(int(pid), 0)
@@ -154,13 +219,20 @@ func (h *Host) watchOne(g *group, pids []int32) bool {
 			continue
 		}
 		if err != nil {
-			return g.eventsFD >= 0 // cgroup.events will tell
+			return other
 		}
-		g.survivorFD = fd
-		g.survivorToken, err = h.watcher.add(fd, unix.EPOLLIN, func() { h.survivorsChanged(g) })
-		return err == nil || g.eventsFD >= 0
+		token, err := h.watcher.add(fd, unix.EPOLLIN, func() { h.survivorsChanged(g) })
+		if err != nil {
+			_ = unix.Close(fd)
+			return other
+		}
+		g.survivorFD, g.survivorToken = fd, token
+		return lookWatched
 	}
-	return len(pids) == 0 && g.eventsFD >= 0
+	if len(pids) == 0 {
+		return other
+	}
+	return lookEnded
 }
 
 func readable(fd int) bool {

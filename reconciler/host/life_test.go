@@ -74,6 +74,22 @@ func TestWhatADaemonLeftIsFoundByTheNext(t *testing.T) {
 	}
 }
 
+func TestTwoHostsNeverShareATree(t *testing.T) {
+	m := open(t, host.Options{})
+	m.start(web("/bin/sleep", "1000"))
+	o := host.Options{StateDir: filepath.Join(m.dir, "state"), LogDir: filepath.Join(m.dir, "log")}
+	if h, err := host.Open(o); err == nil {
+		t.Errorf("a second host was opened and found %v", h.Found())
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	} else if !strings.Contains(err.Error(), "a daemon that lives uses it") {
+		t.Error(err)
+	}
+	m.kill()
+	m.want(reconciler.EventExited)
+}
+
 func TestGroupsMadeByTheServiceAreKilledAndRemoved(t *testing.T) {
 	m := open(t, host.Options{})
 	mounts, err := os.ReadFile("/proc/self/mountinfo")

@@ -46,11 +46,28 @@ func (h *Host) openOutput(id reconciler.ReplicaID, who *identity) (int, *reconci
 	return fd, nil
 }
 
+// openAppend does not wait for the reader of a FIFO or the end of a lease: that
+// is an error.
 func openAppend(path string) (int, error) {
-	return unix.Open(path, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NOCTTY, 0o640)
+	const flags = unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_NOCTTY
+	fd, err := unix.Open(path, flags|unix.O_NONBLOCK, 0o640)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.SetNonblock(fd, false); err != nil { // the service's programs do not expect it
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 func outputFailure(path string, err error) *reconciler.Failure {
+	switch err {
+	case unix.ENXIO:
+		err = fmt.Errorf("it is no regular file")
+	case unix.EWOULDBLOCK:
+		err = fmt.Errorf("somebody holds a lease on it")
+	}
 	if f := explainResources("open the log file "+path, err); f != nil {
 		return f
 	}

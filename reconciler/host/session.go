@@ -22,36 +22,37 @@ func newSessions() *sessions { return &sessions{} }
 func (*sessions) prepare(reconciler.ReplicaID, bool) (int, bool, error) { return -1, false, nil }
 
 func (*sessions) survivors(g *group) ([]int32, bool) {
-	pids := sessionMembers(g.pid)
-	return pids, len(pids) > 0
+	pids, all := sessionMembers(g.pid)
+	return pids, len(pids) > 0 || !all
 }
 
 // sessionMembers scans /proc for living processes of the session, except its
-// leader when that has ended.
-func sessionMembers(session int32) []int32 {
+// leader when that has ended. all is false when they could not be listed. Who
+// cannot be looked at, for want of descriptors, counts as living.
+func sessionMembers(session int32) (pids []int32, all bool) {
 	if session == 0 {
-		return nil
+		return nil, true
 	}
 	proc, err := os.Open("/proc")
 	if err != nil {
-		return nil
+		return nil, false
 	}
 	defer func() { _ = proc.Close() }()
-	names, _ := proc.Readdirnames(-1)
-	var pids []int32
+	names, err := proc.Readdirnames(-1)
 	for _, name := range names {
-		pid, err := strconv.ParseInt(name, 10, 32)
-		if err != nil {
+		pid, notPid := strconv.ParseInt(name, 10, 32)
+		if notPid != nil {
 			continue
 		}
 		if sid, err := unix.Getsid(int(pid)); err != nil || sid != int(session) {
 			continue // far cheaper than reading stat
 		}
-		if s, ok := readStat(int32(pid)); ok && s.session == session && !s.ended() {
+		s, ok := readStat(int32(pid))
+		if ok && s.session == session && !s.ended() || !ok && unix.Kill(int(pid), 0) != unix.ESRCH {
 			pids = append(pids, int32(pid))
 		}
 	}
-	return pids
+	return pids, err == nil
 }
 
 func (*sessions) openEvents(reconciler.ReplicaID) int { return -1 }
@@ -66,9 +67,11 @@ func signalSession(g *group, sig syscall.Signal) (int, error) {
 	if g.pidfd < 0 {
 		return 0, nil // reaped: the number may be somebody else's
 	}
-	n, err := signalAll(sessionMembers(g.pid), sig, func() map[int32]bool {
+	pids, _ := sessionMembers(g.pid)
+	n, err := signalAll(pids, sig, func() map[int32]bool {
 		set := map[int32]bool{}
-		for _, pid := range sessionMembers(g.pid) {
+		pids, _ := sessionMembers(g.pid)
+		for _, pid := range pids {
 			set[pid] = true
 		}
 		return set

@@ -234,6 +234,7 @@ func (h *Host) watchMain(g *group) {
 	token, err := h.watcher.add(g.pidfd, unix.EPOLLIN, func() { h.mainEnded(g) })
 	if err != nil {
 		h.log.Error(err, "Cannot watch a process", "service", g.id.Service, "replica", g.id.Ordinal, "pid", g.pid)
+		h.watcher.after(retryAfter, func() { h.watchMain(g) })
 	}
 	g.pidfdToken = token
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	"golang.org/x/sys/unix"
@@ -16,11 +17,13 @@ type watcher struct {
 	epfd  int
 	file  *os.File
 	ended chan struct{} // nil until started
+	alarm int           // eventfd: something is in late
 
 	mu     sync.Mutex
 	closed bool
 	last   uint64
 	ready  map[uint64]func()
+	late   []func() // their time has come
 }
 
 func openWatcher(log logr.Logger) (*watcher, error) {
@@ -32,7 +35,40 @@ func openWatcher(log logr.Logger) (*watcher, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("cannot make an epoll set: %w", err)
 	}
-	return &watcher{log: log, epfd: fd, file: os.NewFile(uintptr(fd), "epoll"), ready: map[uint64]func(){}}, nil
+	w := &watcher{log: log, epfd: fd, file: os.NewFile(uintptr(fd), "epoll"), ready: map[uint64]func(){}}
+	if w.alarm, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err == nil {
+		_, err = w.add(w.alarm, unix.EPOLLIN, w.callLate)
+	}
+	if err != nil {
+		_ = w.file.Close()
+		return nil, fmt.Errorf("cannot make an epoll set: %w", err)
+	}
+	return w, nil
+}
+
+// after has f called once by the watcher's goroutine, when d has passed. It
+// needs no descriptor: it is for those who could not get one.
+func (w *watcher) after(d time.Duration, f func()) {
+	time.AfterFunc(d, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !w.closed {
+			w.late = append(w.late, f)
+			_, _ = unix.Write(w.alarm, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+		}
+	})
+}
+
+func (w *watcher) callLate() {
+	var buf [8]byte
+	_, _ = unix.Read(w.alarm, buf[:])
+	w.mu.Lock()
+	late := w.late
+	w.late = nil
+	w.mu.Unlock()
+	for _, f := range late {
+		f()
+	}
 }
 
 // add has ready called by the watcher's goroutine as long as fd has one of the
@@ -122,6 +158,7 @@ func (w *watcher) close() {
 	w.closed = true
 	clear(w.ready)
 	w.mu.Unlock()
+	_ = unix.Close(w.alarm)
 	_ = w.file.Close()
 	if w.ended != nil {
 		<-w.ended

@@ -266,7 +266,7 @@ func (m *Machine) Kill(id reconciler.ReplicaID) error {
 	defer m.mu.Unlock()
 	g := m.group(id)
 	m.record(g, Record{What: Killed})
-	if g.told == toldEmpty {
+	if g.told == toldEmpty && g.working != reconciler.VerbStart {
 		m.broken(NobodySignalled, "kill of %v, which is known to have ended", id)
 	}
 	for _, p := range g.all() {

@@ -1,0 +1,59 @@
+package status
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestProblemsAreShownWithWhatIsInForce(t *testing.T) {
+	const file = "/d/web.yaml"
+	service := func(name, file string) Service {
+		return Service{Metadata: Metadata{Name: name}, Spec: []byte("{}"), Status: ServiceStatus{File: file}}
+	}
+	tests := map[string]struct {
+		problem  Problem
+		services []Service
+		want     string
+	}{
+		"a broken file keeps what it declared": {
+			Problem{File: file, Line: 2, Message: "bad"}, []Service{service("web", file), service("db", "/d/db.yaml")},
+			"/d/web.yaml:2: bad\n    web keeps its last good version\n",
+		},
+		"what another file declares is not of this one": {
+			Problem{File: "/d/copy.yaml", Line: 1, Service: "web", Message: "is declared already"}, []Service{service("web", file)},
+			"/d/copy.yaml:1: is declared already\n    web stays as /d/web.yaml declares it\n",
+		},
+		"one document with a problem holds all of its file": {
+			Problem{File: file, Line: 2, Service: "web", Message: "bad"}, []Service{service("api", file), service("web", file), service("db", "/d/db.yaml")},
+			"/d/web.yaml:2: bad\n    api, web keep their last good version\n",
+		},
+		"a second declaration holds nothing else of its file": {
+			Problem{File: "/d/copy.yaml", Line: 1, Service: "web", Message: "is declared already"},
+			[]Service{service("api", "/d/copy.yaml"), service("web", file)},
+			"/d/copy.yaml:1: is declared already\n    web stays as /d/web.yaml declares it\n",
+		},
+		"a new file starts nothing": {
+			Problem{File: file, Service: "web", Message: "bad"}, nil,
+			"/d/web.yaml: bad\n    web has not been started\n",
+		},
+		"a name of a file moves no cursor": {
+			Problem{File: "/d/a\n\x1b[31m.yaml", Line: 1, Message: "bad"}, nil,
+			`"/d/a\n\x1b[31m.yaml":1: bad` + "\n    nothing of it has been started\n",
+		},
+		"letters of any language stand as they are": {
+			Problem{File: "/d/ü ñ.yaml", Message: "bad"}, nil, "/d/ü ñ.yaml: bad\n    nothing of it has been started\n",
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var out strings.Builder
+			if err := WriteProblems(&out, &Daemon{Problems: []Problem{test.problem}}, test.services, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.TrimPrefix(out.String(), "\n"); got != test.want {
+				t.Errorf("got\n%s\nwant\n%s", got, test.want)
+			}
+		})
+	}
+}
