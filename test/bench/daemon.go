@@ -92,6 +92,21 @@ func (d *daemon) wait() error {
 	return nil
 }
 
+// said is what its log says of one service.
+func (d *daemon) said(id int) string {
+	text, err := os.ReadFile(filepath.Join(d.folder, "daemon.log"))
+	if err != nil {
+		return err.Error()
+	}
+	var of strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, fmt.Sprintf("%q", fmt.Sprintf("service-%d", id))) {
+			of.WriteString(line)
+		}
+	}
+	return of.String()
+}
+
 // complaints is the end of its log.
 func (d *daemon) complaints() string {
 	text, err := os.ReadFile(filepath.Join(d.folder, "daemon.log"))

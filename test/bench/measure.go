@@ -192,7 +192,7 @@ func (d *daemon) next(id int, processes *watched) (int64, error) {
 		return 0, err
 	}
 	if seen[0].id != id {
-		return 0, fmt.Errorf("service %d was started when only %d was to be", seen[0].id, id)
+		return 0, fmt.Errorf("service %d was started when only %d was to be:\n%s", seen[0].id, id, d.said(seen[0].id))
 	}
 	more, err := watch(seen)
 	*processes = append(*processes, more...)
