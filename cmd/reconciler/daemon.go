@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"syscall"
@@ -28,6 +29,9 @@ import (
 // the child has exec'ed, so with two starts under way two more keep the loop and
 // the watchers running on the smallest machine.
 const processors = 4
+
+// shrinkAfter is when the start, of a thousand services too, is over.
+const shrinkAfter = 3 * time.Second
 
 // daemonFlags are the flags of the daemon as they were given.
 type daemonFlags struct {
@@ -181,6 +185,9 @@ func (a *app) serve(ctx context.Context, c daemonConfig, log *daemonLog, machine
 		}
 	})
 	stopSignals := watchSignals(signals{shutdown: loop.Shutdown, log: log.Logger})
+	// The start took memory that a daemon at rest does not need.
+	shrink := time.AfterFunc(shrinkAfter, debug.FreeOSMemory)
+	defer shrink.Stop()
 	err := loop.Run(ctx)
 	stopSignals()
 	end()
