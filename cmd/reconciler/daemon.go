@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/signal"
 	"os/user"
@@ -119,15 +118,18 @@ func (a *app) daemon(ctx context.Context, flags daemonFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
+	return a.supervise(ctx, config, log)
+}
+
+// supervise reads the directory and opens the host, both at once: a start of a
+// thousand services is a race.
+func (a *app) supervise(ctx context.Context, c daemonConfig, log *daemonLog) (err error) {
 	watcher, err := watch.New(watch.Options{
-		Dir: config.dir, Recursive: config.recursive, TrustOwners: config.trustOwners,
-		CheckTrust: os.Geteuid() == 0, Log: log.WithName("watch"),
+		Dir: c.dir, Recursive: c.recursive, TrustOwners: c.trustOwners, CheckTrust: os.Geteuid() == 0, Log: log.WithName("watch"),
 	})
 	if err != nil {
 		return err
 	}
-	// The directory is read while the host is opened: a start of a thousand
-	// services is a race.
 	helpers, end := context.WithCancel(ctx)
 	var group sync.WaitGroup
 	group.Go(func() {
@@ -138,7 +140,7 @@ func (a *app) daemon(ctx context.Context, flags daemonFlags) (err error) {
 	defer group.Wait()
 	defer end()
 	machine, err := host.Open(host.Options{
-		StateDir: config.stateDir, LogDir: config.logDir, NoCgroups: config.noCgroups, Log: log.WithName("host"),
+		StateDir: c.stateDir, LogDir: c.logDir, NoCgroups: c.noCgroups, Log: log.WithName("host"),
 		// A mount that statfs does not show as remote, such as a bind mount of a
 		// disk that hangs; also how the tests put a dead server in its place.
 		RemotePaths: filepath.SplitList(a.env("RECONCILER_REMOTE_PATHS")),
@@ -147,19 +149,12 @@ func (a *app) daemon(ctx context.Context, flags daemonFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, machine.Close()) }()
-	listener, err := api.Listen(config.stateDir)
-	if err != nil {
-		return err
-	}
-	if log.forPeople {
-		io.WriteString(log.queue, welcome(config.dir))
-	}
-	return a.serve(ctx, config, log, machine, watcher, listener)
+	return a.serve(ctx, c, log, machine, watcher)
 }
 
 // serve runs the API and the loop, and ends the first when the second has
-// ended.
-func (a *app) serve(ctx context.Context, c daemonConfig, log *daemonLog, machine *host.Host, watcher *watch.Watcher, listener net.Listener) error {
+// ended. Who can reach the socket can also rely on the signals.
+func (a *app) serve(ctx context.Context, c daemonConfig, log *daemonLog, machine *host.Host, watcher *watch.Watcher) error {
 	conditions := hostConditions(machine, a.now())
 	loop := reconciler.NewLoop(reconciler.Config{
 		Host: machine, Sets: watcher.Sets(), Log: log.Logger, Found: machine.Found(), Conditions: conditions,
@@ -172,25 +167,33 @@ func (a *app) serve(ctx context.Context, c daemonConfig, log *daemonLog, machine
 			Dir: c.dir, StateDir: c.stateDir, LogDir: c.logDir, Recursive: c.recursive,
 		},
 	})
+	helpers, end := context.WithCancel(ctx)
+	defer end()
+	// A loop that is told to shut down before it runs does so when it runs.
+	stopSignals := watchSignals(helpers, signals{shutdown: loop.Shutdown, log: log.Logger})
+	listener, err := api.Listen(c.stateDir)
+	if err != nil {
+		return err
+	}
+	if log.forPeople {
+		io.WriteString(log.queue, welcome(c.dir))
+	}
 	log.Info("Started daemon", "dir", c.dir, "stateDir", c.stateDir, "pid", os.Getpid(), "version", build().GitVersion)
 	for _, condition := range conditions {
 		log.Info("Host needs attention", "condition", condition.Type, "reason", condition.Reason, "message", condition.Message)
 	}
-
-	helpers, end := context.WithCancel(ctx)
 	var group sync.WaitGroup
 	group.Go(func() {
 		if err := server.Serve(helpers, listener); err != nil {
 			log.Error(err, "API ended; commands do not reach this daemon any more")
 		}
 	})
-	stopSignals := watchSignals(signals{shutdown: loop.Shutdown, log: log.Logger})
 	// The start took memory that a daemon at rest does not need.
 	shrink := time.AfterFunc(shrinkAfter, debug.FreeOSMemory)
 	defer shrink.Stop()
-	err := loop.Run(ctx)
-	stopSignals()
+	err = loop.Run(ctx)
 	end()
+	stopSignals()
 	group.Wait()
 	log.Info("Stopped daemon")
 	return err

@@ -22,28 +22,24 @@ func handled() []os.Signal {
 	return []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE}
 }
 
-// watchSignals takes over the daemon's signals. The returned function waits for
-// the end of the goroutine; the signals stay caught, so that one that comes
+// watchSignals takes over the daemon's signals until ctx ends. The returned
+// function waits for the end of the goroutine; the signals stay caught, so that one that comes
 // while the daemon tidies up does not change how it ends.
 //
 // All of them are caught and none is ignored: a signal that is ignored would be
 // ignored in the services too, since that survives execve(2).
-func watchSignals(s signals) (stop func()) {
+func watchSignals(ctx context.Context, s signals) (stop func()) {
 	// nohup(1) starts us with SIGHUP ignored: then a closed terminal means
 	// nothing.
 	s.terminal = !signal.Ignored(syscall.SIGHUP) && hasTerminal()
 	received := make(chan os.Signal, 8)
 	signal.Notify(received, handled()...)
-	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		s.run(ctx, received)
 	}()
-	return func() {
-		cancel()
-		<-done
-	}
+	return func() { <-done }
 }
 
 func (s *signals) run(ctx context.Context, received <-chan os.Signal) {
