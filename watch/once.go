@@ -60,6 +60,6 @@ func (s *scanner) path(path string) error {
 	if err != nil {
 		return err
 	}
-	s.see(s.file(in, base, full, &st))
+	s.look(in, base, full, &st)
 	return nil
 }

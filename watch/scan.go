@@ -34,21 +34,11 @@ type scanner struct {
 	remote    string // a directory of this pass on a remote file system
 
 	// The present pass.
-	walk  *walk
-	now   time.Time
-	dirs  []dirSighting
-	seen  []unparsed // not told to the ledger yet
-	bytes int        // of data in seen
+	walk *walk
+	now  time.Time
+	dirs []dirSighting
+	seen []func() sighting // not made, or not told to the ledger yet
 }
-
-// unparsed is a sighting, with what is still to be parsed.
-type unparsed struct {
-	sighting
-	data []byte
-}
-
-// maxUnparsed bounds the data that waits to be parsed.
-const maxUnparsed = 8 << 20
 
 func newScanner(parse func(string, []byte) spec.File) *scanner {
 	return &scanner{
@@ -163,9 +153,9 @@ func (s *scanner) subfolder(p *place, logical, name string, above []step) {
 	case err != nil:
 		s.dirs = append(s.dirs, notListed(sub, err))
 	case slices.Contains(above, step{dev: c.st.Dev, ino: c.st.Ino}):
-		s.see(sighting{path: sub, kind: sightUnreadable, why: "the link leads to a folder that it stands in"}, nil)
+		s.see(sighting{path: sub, kind: sightUnreadable, why: "the link leads to a folder that it stands in"})
 	case len(above) >= maxDepth:
-		s.see(sighting{path: sub, kind: sightUnreadable, why: fmt.Sprintf("folders are nested deeper than %d", maxDepth)}, nil)
+		s.see(sighting{path: sub, kind: sightUnreadable, why: fmt.Sprintf("folders are nested deeper than %d", maxDepth)})
 	default:
 		s.folder(c, sub, above)
 	}
@@ -183,48 +173,57 @@ func (s *scanner) entry(p *place, logical, name string) bool {
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		if e := s.ledger.files[file]; e != nil {
-			s.see(sighting{path: file, kind: sightGone}, nil)
+			s.see(sighting{path: file, kind: sightGone})
 		}
 	case err != nil:
-		s.see(sighting{path: file, kind: sightUnreadable, why: "cannot read it: " + err.Error()}, nil)
+		s.see(sighting{path: file, kind: sightUnreadable, why: "cannot read it: " + err.Error()})
 	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
 		return false
 	default:
-		s.see(s.file(in, base, file, &st))
+		s.look(in, base, file, &st)
 	}
 	return true
 }
 
-// see notes a sighting for tell, with what is to be parsed for it.
-func (s *scanner) see(v sighting, data []byte) {
-	s.seen = append(s.seen, unparsed{v, data})
-	if s.bytes += len(data); s.bytes > maxUnparsed {
-		s.tell()
-	}
+// see notes a sighting for tell.
+func (s *scanner) see(v sighting) {
+	s.seen = append(s.seen, func() sighting { return v })
 }
 
-// tell parses what was read, on all processors, since a cold start reads a
-// thousand files while nothing runs yet; then the ledger sees it in the order
-// of the list. What a look depends on is only what is known of that one file.
+// look has tell look at a file.
+func (s *scanner) look(in *place, base, file string, st *unix.Stat_t) {
+	found := *st
+	s.seen = append(s.seen, func() sighting {
+		v, data := s.file(in, base, file, &found)
+		if v.kind == sightRead {
+			v.file = s.parse(file, data)
+		}
+		return v
+	})
+}
+
+// tell looks at the files that were listed, on all processors, since a cold
+// start reads a thousand of them while nothing runs yet; then the ledger sees
+// them in the order of the list. What a look depends on is only what was known
+// of that one file before.
 func (s *scanner) tell() {
+	sightings := make([]sighting, len(s.seen))
 	var next atomic.Int64
-	parse := func() {
+	look := func() {
 		for n := next.Add(1) - 1; n < int64(len(s.seen)); n = next.Add(1) - 1 {
-			if v := &s.seen[n]; v.kind == sightRead {
-				v.file, v.data = s.parse(v.path, v.data), nil
-			}
+			sightings[n] = s.seen[n]()
 		}
 	}
 	var others sync.WaitGroup
 	for range min(runtime.NumCPU(), len(s.seen)) - 1 {
-		others.Go(parse)
+		others.Go(look)
 	}
-	parse()
+	look()
 	others.Wait()
-	for n := range s.seen {
-		s.ledger.see(s.seen[n].sighting, s.now)
+	for _, v := range sightings {
+		s.ledger.see(v, s.now)
 	}
-	s.seen, s.bytes = nil, 0
+	s.seen = nil
 }
 
 // file reads one file when it is not as it was. With sightRead comes what is to

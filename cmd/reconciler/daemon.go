@@ -25,9 +25,13 @@ import (
 )
 
 // processors is the least GOMAXPROCS: a fork keeps one of Go's processors until
-// the child has exec'ed, so with two starts under way two more keep the loop and
-// the watchers running on the smallest machine.
+// the child has exec'ed, so with three starts under way one more keeps the loop
+// and the watchers running on the smallest machine.
 const processors = 4
+
+// startGarbage is GOGC until the start is over: a collection stops the world,
+// and waits for each fork to do so.
+const startGarbage = 400
 
 // shrinkAfter is when the start, of a thousand services too, is over.
 const shrinkAfter = 3 * time.Second
@@ -130,6 +134,13 @@ func (a *app) supervise(ctx context.Context, c daemonConfig, log *daemonLog) (er
 	if err != nil {
 		return err
 	}
+	usual := debug.SetGCPercent(startGarbage)
+	shrink := time.AfterFunc(shrinkAfter, func() {
+		// The start took memory that a daemon at rest does not need.
+		debug.SetGCPercent(usual)
+		debug.FreeOSMemory()
+	})
+	defer shrink.Stop()
 	helpers, end := context.WithCancel(ctx)
 	var group sync.WaitGroup
 	group.Go(func() {
@@ -188,9 +199,6 @@ func (a *app) serve(ctx context.Context, c daemonConfig, log *daemonLog, machine
 			log.Error(err, "API ended; commands do not reach this daemon any more")
 		}
 	})
-	// The start took memory that a daemon at rest does not need.
-	shrink := time.AfterFunc(shrinkAfter, debug.FreeOSMemory)
-	defer shrink.Stop()
 	err = loop.Run(ctx)
 	end()
 	stopSignals()

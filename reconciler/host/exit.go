@@ -57,6 +57,10 @@ func waitExit(pidfd, options int) (exit reconciler.Exit, ended bool, err error) 
 // retryAfter is when something is tried again for which there was no descriptor.
 const retryAfter = 200 * time.Millisecond
 
+// killedAtBirth is how soon a process is gone that was cloned into a group that
+// was ever killed; to make each such group anew would cost every restart.
+const killedAtBirth = time.Second
+
 // mainEnded is called when the pidfd of the main process is readable: all its
 // threads have ended.
 func (h *Host) mainEnded(g *group) {
@@ -73,8 +77,8 @@ func (h *Host) mainEnded(g *group) {
 	pids, alive := h.grouping.survivors(g)
 
 	h.mu.Lock()
-	if exit.Signal == unix.SIGKILL {
-		// It may have been cgroup.kill, written by somebody else: see
+	if exit.Signal == unix.SIGKILL && time.Since(g.startedAt) < killedAtBirth {
+		// Somebody else may have written cgroup.kill at some time: see
 		// cgroupTree.prepare.
 		g.killed = true
 	}

@@ -2,6 +2,7 @@ package host
 
 import (
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -24,7 +25,8 @@ type group struct {
 	phase phase
 	run   uint64
 	// killed says that cgroup.kill was written: see cgroupTree.prepare.
-	killed bool
+	killed    bool
+	startedAt time.Time
 	// pid is the main process's and, without cgroups, the session's number.
 	pid int32
 	// pidfd is -1 when there is no unreaped main process.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -223,7 +224,7 @@ func (h *Host) started(g *group, w reconciler.Work, pid int32, pidfd int) answer
 		e.StartTicks = s.startTicks
 	}
 	h.mu.Lock()
-	g.pid, g.pidfd, g.phase = pid, pidfd, phaseRunning
+	g.pid, g.pidfd, g.phase, g.startedAt = pid, pidfd, phaseRunning, time.Now()
 	h.mu.Unlock()
 	return answer{event: e, then: func() { h.watchMain(g) }}
 }
