@@ -19,6 +19,7 @@ import (
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
+		WorkdirRoot:         built.folder, // which is removed as a whole
 		Setup:               setUpScript,
 		Condition:           scriptCondition,
 		RequireExplicitExec: true,
