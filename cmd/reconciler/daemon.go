@@ -9,7 +9,6 @@ import (
 	"os/signal"
 	"os/user"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"strconv"
 	"sync"
@@ -23,11 +22,6 @@ import (
 	"svc.d/status"
 	"svc.d/watch"
 )
-
-// processors is the least GOMAXPROCS: a fork keeps one of Go's processors until
-// the child has exec'ed, so with three starts under way one more keeps the loop
-// and the watchers running on the smallest machine.
-const processors = 4
 
 // startGarbage is GOGC until the start is over: a collection stops the world,
 // and waits for each fork to do so.
@@ -113,7 +107,6 @@ func (a *app) daemon(ctx context.Context, flags daemonFlags) (err error) {
 	// What the daemon makes, and what services inherit unless they say
 	// otherwise, must not depend on who starts it.
 	syscall.Umask(0o022)
-	runtime.GOMAXPROCS(max(processors, runtime.GOMAXPROCS(0)))
 	if err := makeStateDir(config.stateDir); err != nil {
 		return err
 	}

@@ -68,13 +68,14 @@ func (t *cgroupTree) prepare(id reconciler.ReplicaID, killed bool) (int, bool, e
 		_ = unix.Close(fd)
 		return t.prepare(id, true)
 	}
-	if populated, err := t.populated(name); err != nil || populated {
+	populated, frozen, err := t.state(name)
+	if err != nil || populated {
 		if pids, alive := t.members(name, 0); err != nil || len(pids) > 0 || alive {
 			_ = unix.Close(fd)
 			return -1, err == nil, err
 		}
 	}
-	if !t.frozen(name) {
+	if !frozen {
 		return fd, false, nil
 	}
 	// A child that is frozen at birth never calls execve, and Go's fork waits
@@ -101,18 +102,18 @@ func (t *cgroupTree) allFrozen() bool {
 	return bytes.Contains(buf[:max(n, 0)], []byte("frozen 1"))
 }
 
-// frozen reads whether all processes of the group, perhaps none, are frozen.
-func (t *cgroupTree) frozen(name string) bool {
-	var buf [256]byte
-	data, _ := t.read(name+"/cgroup.events", buf[:])
-	return bytes.Contains(data, []byte("frozen 1"))
-}
-
 // populated reads whether any process is in the group or below it.
 func (t *cgroupTree) populated(name string) (bool, error) {
+	populated, _, err := t.state(name)
+	return populated, err
+}
+
+// state reads whether any process is in the group or below it, and whether all
+// of them, perhaps none, are frozen.
+func (t *cgroupTree) state(name string) (populated, frozen bool, err error) {
 	var buf [256]byte
 	data, err := t.read(name+"/cgroup.events", buf[:])
-	return bytes.Contains(data, []byte("populated 1")), err
+	return bytes.Contains(data, []byte("populated 1")), bytes.Contains(data, []byte("frozen 1")), err
 }
 
 // read reads a short file below our group into buf.

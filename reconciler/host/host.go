@@ -27,8 +27,7 @@ type Options struct {
 	// NoCgroups does without cgroups: sessions and process groups hold the
 	// processes together as well as they can.
 	NoCgroups bool
-	// Workers is how many starts may be under way at a time; 0 stands for 3: two
-	// keep two processors busy, and one waits for the disk.
+	// Workers is how many starts may be under way at a time; 0 stands for 2.
 	Workers int
 	// Executable is the program that calls RunExecStage; empty is the running
 	// one.
@@ -81,7 +80,7 @@ func Open(o Options) (*Host, error) {
 		return nil, errors.New("cannot open the host: main did not call RunExecStage")
 	}
 	if o.Workers <= 0 {
-		o.Workers = 3
+		o.Workers = 2
 	}
 	if o.Executable == "" {
 		o.Executable = "/proc/self/exe"
