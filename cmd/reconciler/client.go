@@ -81,6 +81,21 @@ func (s *situation) resolve(name string) (target, error) {
 	return t, err
 }
 
+// eachTarget asks the daemon once, and calls verb with what each name means.
+func (a *app) eachTarget(ctx context.Context, names []string, verb func(s *situation, t target) error) error {
+	s, err := a.ask(ctx)
+	if err != nil {
+		return err
+	}
+	return a.each(names, func(name string) error {
+		t, err := s.resolve(name)
+		if err != nil {
+			return err
+		}
+		return verb(s, t)
+	})
+}
+
 // each runs a verb on every name and reports each failure; the error says only
 // that there was one.
 func (a *app) each(names []string, verb func(name string) error) error {

@@ -17,15 +17,7 @@ A wait after crashes, and the limit of restarts, do not hold it back.`,
 		Example: "  reconciler restart web\n  reconciler restart web-0",
 		Args:    needNames("restart web"),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			s, err := a.ask(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return a.each(names, func(name string) error {
-				t, err := s.resolve(name)
-				if err != nil {
-					return err
-				}
+			return a.eachTarget(cmd.Context(), names, func(s *situation, t target) error {
 				service, options, shown := t.service.Metadata.Name, api.Options{}, t.service.Metadata.Name
 				if t.ordinal >= 0 {
 					options.Ordinal = &t.ordinal

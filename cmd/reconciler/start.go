@@ -13,15 +13,7 @@ func (a *app) start() *cobra.Command {
 		Example: "  reconciler start web",
 		Args:    needNames("start web"),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			s, err := a.ask(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return a.each(names, func(name string) error {
-				t, err := s.resolve(name)
-				if err != nil {
-					return err
-				}
+			return a.eachTarget(cmd.Context(), names, func(s *situation, t target) error {
 				service := t.service.Metadata.Name
 				if t.ordinal >= 0 {
 					return fmt.Errorf("cannot start one replica: `reconciler start %s` starts all of them", service)

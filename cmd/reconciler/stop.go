@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -26,27 +27,21 @@ func (a *app) stop() *cobra.Command {
 				}
 				options.For = length.String()
 			}
-			s, err := a.ask(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return a.each(names, func(name string) error { return a.stopOne(cmd, s, name, options) })
+			return a.eachTarget(cmd.Context(), names, func(s *situation, t target) error {
+				return a.stopOne(cmd.Context(), s, t, options)
+			})
 		},
 	}
 	cmd.Flags().DurationVar(&length, "for", 0, "start it again after so long, as in 10m")
 	return cmd
 }
 
-func (a *app) stopOne(cmd *cobra.Command, s *situation, name string, options api.Options) error {
-	t, err := s.resolve(name)
-	if err != nil {
-		return err
-	}
+func (a *app) stopOne(ctx context.Context, s *situation, t target, options api.Options) error {
 	service := t.service.Metadata.Name
 	if t.ordinal >= 0 {
 		return fmt.Errorf("cannot stop one replica: `reconciler stop %s` stops all of them; to run fewer, lower replicas in %s", service, t.service.Status.File)
 	}
-	after, err := s.client.Stop(cmd.Context(), service, options)
+	after, err := s.client.Stop(ctx, service, options)
 	if err != nil {
 		return withHint(err)
 	}
