@@ -58,7 +58,9 @@ func waitExit(pidfd, options int) (exit reconciler.Exit, ended bool, err error) 
 const retryAfter = 200 * time.Millisecond
 
 // killedAtBirth is how soon a process is gone that was cloned into a group that
-// was ever killed; to make each such group anew would cost every restart.
+// was ever killed. Who writes cgroup.kill behind our back may cost one successor
+// that way; to make the group anew after each SIGKILL would cost every restart a
+// tenth of its time.
 const killedAtBirth = time.Second
 
 // mainEnded is called when the pidfd of the main process is readable: all its
