@@ -11,8 +11,9 @@ import (
 
 // decoder walks the nodes of a file once and notes what is wrong on its way.
 type decoder struct {
-	file   string
-	result File
+	file     string
+	defaults *Spec // of services
+	result   File
 
 	doc     int            // the document's number, from 1
 	base    int            // lines before the piece that is read

@@ -1,18 +1,12 @@
 package spec
 
-// describe returns what the field at path is for, in one line, or "". Items
-// of a list have "[]" in the path, values of a map ".*".
-func describe(path string) string {
-	for _, doc := range fieldDocs {
-		if doc.path == path {
-			return doc.text
-		}
-	}
-	return ""
-}
+// fieldDoc says what the field at path is for, in one line. Items of a list
+// have "[]" in the path.
+type fieldDoc struct{ path, text string }
 
-// fieldDocs describes every field. A test compares it with the types.
-var fieldDocs = []struct{ path, text string }{
+// serviceDocs describes every field of a Service. A test compares it with the
+// types.
+var serviceDocs = []fieldDoc{
 	{"apiVersion", "The version of the manifest: svc.d/v1."},
 	{"kind", "What the document declares: Service."},
 	{"metadata", "The name of the service and the operator's own marks."},
@@ -50,4 +44,26 @@ var fieldDocs = []struct{ path, text string }{
 	{"spec.lifecycle.stopSignal", "The signal that asks the main process to end: a name or a number."},
 	{"spec.terminationGracePeriodSeconds", "The time between the stop signal and the kill; 0 kills at once."},
 	{"spec.minReadySeconds", "How long a successor must have run before the next replica is replaced."},
+}
+
+// configurationDocs describes every field of a Configuration, as serviceDocs
+// does.
+var configurationDocs = []fieldDoc{
+	{"apiVersion", "The version of the document: svc.d/v1."},
+	{"kind", "What the document is: ReconcilerConfiguration, of which there is at most one in a directory."},
+	{"log", "The daemon's own log."},
+	{"log.format", "Its form: console is for people, json for programs. Without it, console in a terminal and json elsewhere."},
+	{"log.level", "What is logged: debug, info or error. Without it, info."},
+	{"defaults", "What services mean that do not say it themselves."},
+	{"defaults.backoff", "How restarts of a process that keeps ending are spaced; see the same fields of a Service."},
+	{"defaults.backoff.initialDelay", "The wait before the second restart. Without it, 1s."},
+	{"defaults.backoff.maxDelay", "The longest wait. Without it, 1m."},
+	{"defaults.backoff.stableAfter", "A run of this length makes earlier ends forgotten. Without it, 1m."},
+	{"defaults.backoff.limit", "When to give up. Without it, never."},
+	{"defaults.backoff.limit.restarts", "So many restarts are made."},
+	{"defaults.backoff.limit.within", "The time in which they count."},
+	{"defaults.terminationGracePeriodSeconds", "The time between the stop signal and the kill. Without it, 30."},
+	{"prune", "What becomes of an edit that removes more than half of at least five services: Hold (the default) keeps them until somebody confirms, Obey removes them."},
+	{"resyncPeriod", "The time between full lists of the directory when nothing happens, from 1s to 24h. Without it, 5m."},
+	{"cgroupRoot", "The cgroup in which the services get theirs: an absolute path. Without it, the daemon finds one."},
 }

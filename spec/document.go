@@ -7,10 +7,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-const (
-	group             = "svc.d"
-	kindConfiguration = "ReconcilerConfiguration"
-)
+const group = "svc.d"
+
+// kinds are the documents that are read, in the order in which messages show
+// them.
+var kinds = []string{KindService, KindConfiguration}
 
 // document reads one document, whoever's it is.
 func (d *decoder) document(root *yaml.Node) {
@@ -36,7 +37,7 @@ func (d *decoder) document(root *yaml.Node) {
 		d.fail(place(root, apiVersion), "is required: write \"apiVersion: "+APIVersion+"\"")
 		d.leave()
 	case version == "", theirs == group, suggest(version, []string{APIVersion}) != "",
-		scalar(kind) == KindService && member(member(root, "spec"), "command") != nil:
+		scalar(kind) == KindService && member(member(root, "spec"), "command") != nil, scalar(kind) == KindConfiguration:
 		d.enter("apiVersion")
 		d.must(apiVersion, "\""+APIVersion+"\"")
 		d.leave()
@@ -47,38 +48,26 @@ func (d *decoder) document(root *yaml.Node) {
 
 // ours reads a document of our own group.
 func (d *decoder) ours(root, kind *yaml.Node) {
-	at := place(root, kind)
-	d.enter("kind")
-	name := scalar(kind)
-	if name == "" && kind != nil && !isNull(kind) {
-		d.must(kind, "\""+KindService+"\"")
-		d.leave()
-		return
-	}
-	switch name {
+	switch scalar(kind) {
 	case KindService:
-		d.leave()
 		d.readService(root)
 		return
-	case kindConfiguration:
-		d.fail(at, "\""+kindConfiguration+"\" is not supported by this version")
-	case "":
+	case KindConfiguration:
+		d.readConfiguration(root, kind)
+		return
+	}
+	d.enter("kind")
+	switch at := place(root, kind); {
+	case kind == nil, isNull(kind), kind.Kind == yaml.ScalarNode && kind.Value == "":
 		d.fail(at, "is required: write \"kind: "+KindService+"\"")
 	default:
-		message := "must be \"" + KindService + "\", not " + quote(name)
-		switch suggest(name, []string{KindService, kindConfiguration}) {
-		case KindService:
-			message += "; did you mean \"" + KindService + "\"?"
-		case kindConfiguration:
-			message = "did you mean \"" + kindConfiguration + "\"? It is not supported by this version"
-		}
-		d.fail(at, message)
+		d.oneOf(at, kinds)
 	}
 	d.leave()
 }
 
 func (d *decoder) readService(root *yaml.Node) {
-	s := &Service{Spec: Defaults()}
+	s := &Service{Spec: *d.defaults}
 	readObject(d, root, &documentFields, s)
 	if d.failed {
 		return

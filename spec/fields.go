@@ -46,7 +46,7 @@ var specFields = object[Spec]{
 		{"envFrom", false, func(d *decoder, n *yaml.Node, s *Spec) { s.EnvFrom = d.envFrom(n) }},
 		{"securityContext", false, func(d *decoder, n *yaml.Node, s *Spec) { readObject(d, n, &securityFields, &s.SecurityContext) }},
 		{"rlimits", false, func(d *decoder, n *yaml.Node, s *Spec) { s.Rlimits = d.rlimits(n) }},
-		{"restartPolicy", false, func(d *decoder, n *yaml.Node, s *Spec) { d.restartPolicy(n, &s.RestartPolicy) }},
+		{"restartPolicy", false, func(d *decoder, n *yaml.Node, s *Spec) { s.RestartPolicy = RestartPolicy(d.word(n, restartPolicies)) }},
 		{"backoff", false, func(d *decoder, n *yaml.Node, s *Spec) { d.backoff(n, &s.Backoff) }},
 		{"successExitCodes", false, func(d *decoder, n *yaml.Node, s *Spec) { s.SuccessExitCodes = d.exitCodes(n) }},
 		{"lifecycle", false, func(d *decoder, n *yaml.Node, s *Spec) { readObject(d, n, &lifecycleFields, &s.Lifecycle) }},

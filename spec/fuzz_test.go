@@ -14,7 +14,7 @@ import (
 )
 
 // FuzzParse looks for a panic, for a problem without place or words, and for a
-// service that is not the same after it was written and read again.
+// document that is not the same after it was written and read again.
 func FuzzParse(f *testing.F) {
 	for _, dir := range []string{"testdata/good", "testdata/bad"} {
 		for _, path := range fixtures(f, dir) {
@@ -35,6 +35,10 @@ func FuzzParse(f *testing.F) {
 		}
 		for _, s := range file.Services {
 			requireRoundTrip(t, s)
+			requireStored(t, s)
+		}
+		for _, c := range file.Configurations {
+			requireConfigurationStored(t, c)
 		}
 	})
 }

@@ -42,6 +42,9 @@ func render(file spec.File) string {
 	for _, s := range file.Services {
 		fmt.Fprintf(&out, "service %s of document %d, line %d\n", s.Metadata.Name, s.Source.Document, s.Source.Line)
 	}
+	for _, c := range file.Configurations {
+		fmt.Fprintf(&out, "configuration of document %d, line %d\n", c.Source.Document, c.Source.Line)
+	}
 	for _, p := range file.Problems {
 		fmt.Fprintf(&out, "%d %s: %s\n", p.Document, p.Service, p)
 	}

@@ -15,6 +15,8 @@ import (
 type File struct {
 	// Services are those of the documents that have no problem.
 	Services []*Service
+	// Configurations holds at most one: a second one is a problem.
+	Configurations []*Configuration
 	// Problems are in order of document and line.
 	Problems []Problem
 	// Ignored are documents of somebody else's API group.
@@ -29,13 +31,23 @@ const (
 	maxValueShown = 40
 )
 
+// Parser reads manifests under a configuration of the daemon.
+type Parser struct {
+	// Defaults are what services mean that do not say it themselves: those of
+	// Configuration.ServiceDefaults. What is read shares memory with them.
+	Defaults Spec
+}
+
+// Parse reads one manifest file with the built-in defaults; see Parser.Parse.
+func Parse(file string, data []byte) File { return Parser{Defaults: Defaults()}.Parse(file, data) }
+
 // Parse reads one manifest file. The extension of file decides how: .json is
 // JSON, an object or an array of objects; everything else is YAML of one or
 // many documents. Relative paths inside are resolved against the folder of
 // file, so file should be absolute; it is the logical path.
 //
 // All problems of all documents are reported at once; a document that has one
-// yields no Service. Documents that are empty are passed over. Since of the
+// yields nothing. Documents that are empty are passed over. Since of the
 // problems is left zero. Time and memory are bounded by a small multiple of
 // the length of data; how long that may be is for the caller to say. Nothing
 // of data is kept. Safe for concurrent use.
@@ -43,8 +55,8 @@ const (
 // Aliases (*name) stand for what they refer to; merge keys (<<) are refused.
 // Fields that are null are not set. Words that only YAML 1.1 takes for a truth
 // value (yes, on) are text.
-func Parse(file string, data []byte) File {
-	d := &decoder{file: file}
+func (p Parser) Parse(file string, data []byte) File {
+	d := &decoder{file: file, defaults: &p.Defaults}
 	if strings.EqualFold(filepath.Ext(file), ".ini") {
 		d.failAt(0, 0, iniMessage)
 		return d.result

@@ -10,17 +10,33 @@ import (
 	"strings"
 )
 
-// Schema returns the JSON Schema (draft 2020-12) of a document of kind
-// Service, for editors and checkers. It is made from the Go types and from the
-// tables that Parse uses, and is the same on every call. What no schema can
-// say (soft <= hard, initialDelay <= maxDelay) only Parse checks.
+// Schema returns the JSON Schema (draft 2020-12) of a document, whichever of
+// our kinds it is, for editors and checkers. It is made from the Go types and
+// from the tables that Parse uses, and is the same on every call. What no
+// schema can say (soft <= hard, initialDelay <= maxDelay) only Parse checks.
 func Schema() ([]byte, error) {
-	defaults := Defaults()
-	schema := schemaOf("", reflect.TypeFor[Service](), reflect.Value{})
-	schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-	schema["title"] = "Service of " + APIVersion
-	properties := schema["properties"].(node)
-	properties["spec"] = schemaOf("spec", reflect.TypeFor[Spec](), reflect.ValueOf(defaults))
+	service := &describer{kind: KindService, docs: serviceDocs, required: map[string][]string{
+		"": documentFields.required(), "metadata": metadataFields.required(), "spec": specFields.required(),
+		"spec.env[]": envVarFields.required(), "spec.envFrom[]": envFromFields.required(), "spec.backoff.limit": limitFields.required(),
+	}}
+	services := service.schemaOf("", reflect.TypeFor[Service](), reflect.Value{})
+	services["properties"].(node)["spec"] = service.schemaOf("spec", reflect.TypeFor[Spec](), reflect.ValueOf(Defaults()))
+	configuration := &describer{kind: KindConfiguration, docs: configurationDocs, required: map[string][]string{
+		"": configurationFields.required(), "defaults.backoff.limit": limitFields.required(),
+	}}
+	isConfiguration := node{"required": []string{"kind"}, "properties": node{"kind": node{"const": KindConfiguration}}}
+	schema := node{
+		"$schema": "https://json-schema.org/draft/2020-12/schema",
+		"title":   "Document of " + APIVersion,
+		// By the kind, so that what is wrong is said of the kind that was meant.
+		"if":   isConfiguration,
+		"then": node{"$ref": "#/$defs/" + KindConfiguration},
+		"else": node{"$ref": "#/$defs/" + KindService},
+		"$defs": node{
+			KindService:       services,
+			KindConfiguration: configuration.schemaOf("", reflect.TypeFor[Configuration](), reflect.Value{}),
+		},
+	}
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
@@ -34,20 +50,29 @@ func Schema() ([]byte, error) {
 // node is an object of a schema.
 type node = map[string]any
 
+// describer makes the schema of one kind.
+type describer struct {
+	kind     string
+	docs     []fieldDoc
+	required map[string][]string // the fields that the object at a path must have
+}
+
 // schemaOf describes the type of the field at path. preset is its default;
 // invalid where there is none.
-func schemaOf(path string, t reflect.Type, preset reflect.Value) node {
+func (d *describer) schemaOf(path string, t reflect.Type, preset reflect.Value) node {
 	schema := node{}
-	switch {
-	case constraints(path, t) != nil:
-		schema = constraints(path, t)
+	switch fixed := constraints(path, t); {
+	case path == "kind":
+		schema["const"] = d.kind
+	case fixed != nil:
+		schema = fixed
 	case t.Kind() == reflect.Pointer:
-		return schemaOf(path, t.Elem(), reflect.Value{})
+		return d.schemaOf(path, t.Elem(), reflect.Value{})
 	case t.Kind() == reflect.Struct:
-		schema = objectSchema(path, t, preset)
+		schema = d.objectSchema(path, t, preset)
 	case t.Kind() == reflect.Slice:
 		schema["type"] = "array"
-		schema["items"] = schemaOf(path+"[]", t.Elem(), reflect.Value{})
+		schema["items"] = d.schemaOf(path+"[]", t.Elem(), reflect.Value{})
 	case t.Kind() == reflect.Bool:
 		schema["type"] = "boolean"
 	case t.Kind() == reflect.String:
@@ -56,8 +81,10 @@ func schemaOf(path string, t reflect.Type, preset reflect.Value) node {
 		panic("no schema for " + path + " of type " + t.String()) // a new type: the test of the schema meets it
 	}
 	maps.Copy(schema, lengths(path))
-	if text := describe(path); text != "" {
-		schema["description"] = text
+	for _, doc := range d.docs {
+		if doc.path == path {
+			schema["description"] = doc.text
+		}
 	}
 	if preset.IsValid() && t.Kind() != reflect.Struct {
 		schema["default"] = preset.Interface()
@@ -65,8 +92,8 @@ func schemaOf(path string, t reflect.Type, preset reflect.Value) node {
 	return schema
 }
 
-func objectSchema(path string, t reflect.Type, preset reflect.Value) node {
-	properties := node{}
+func (d *describer) objectSchema(path string, t reflect.Type, preset reflect.Value) node {
+	properties, required := node{}, d.required[path]
 	for i := range t.NumField() {
 		field := t.Field(i)
 		name := jsonName(field)
@@ -74,36 +101,16 @@ func objectSchema(path string, t reflect.Type, preset reflect.Value) node {
 			continue
 		}
 		var value reflect.Value
-		if preset.IsValid() && !strings.Contains(field.Tag.Get("json"), ",omit") && !slices.Contains(requiredAt(path), name) {
+		if preset.IsValid() && !strings.Contains(field.Tag.Get("json"), ",omit") && !slices.Contains(required, name) {
 			value = preset.Field(i)
 		}
-		properties[name] = schemaOf(strings.TrimPrefix(path+"."+name, "."), field.Type, value)
+		properties[name] = d.schemaOf(strings.TrimPrefix(path+"."+name, "."), field.Type, value)
 	}
 	schema := node{"type": "object", "additionalProperties": false, "properties": properties}
-	if required := requiredAt(path); len(required) > 0 {
+	if len(required) > 0 {
 		schema["required"] = required
 	}
 	return schema
-}
-
-// requiredAt lists the fields that the object at path must have.
-func requiredAt(path string) []string {
-	switch path {
-	case "":
-		return documentFields.required()
-	case "metadata":
-		return metadataFields.required()
-	case "spec":
-		return specFields.required()
-	case "spec.env[]":
-		return envVarFields.required()
-	case "spec.envFrom[]":
-		return envFromFields.required()
-	case "spec.backoff.limit":
-		return limitFields.required()
-	default:
-		return nil
-	}
 }
 
 // constraints describes what the Go type alone does not tell, or returns nil.
@@ -111,8 +118,6 @@ func constraints(path string, t reflect.Type) node {
 	switch path {
 	case "apiVersion":
 		return node{"const": APIVersion}
-	case "kind":
-		return node{"const": KindService}
 	case "metadata.name":
 		return node{"type": "string", "maxLength": maxLabelName, "pattern": dnsLabelPattern}
 	case "metadata.labels":
@@ -124,9 +129,15 @@ func constraints(path string, t reflect.Type) node {
 		return node{"type": "object", "additionalProperties": node{"type": "string"}}
 	case "spec.replicas":
 		return replicasBounds.schema()
-	case "spec.terminationGracePeriodSeconds", "spec.minReadySeconds":
+	case "log.format":
+		return node{"enum": logFormats}
+	case "log.level":
+		return node{"enum": logLevels}
+	case "cgroupRoot":
+		return node{"type": "string", "pattern": "^/([^/]+(/[^/]+)*)?$"}
+	case "spec.terminationGracePeriodSeconds", "spec.minReadySeconds", "defaults.terminationGracePeriodSeconds":
 		return secondsBounds.schema()
-	case "spec.backoff.limit.restarts":
+	case "spec.backoff.limit.restarts", "defaults.backoff.limit.restarts":
 		return restartsBounds.schema()
 	case "spec.successExitCodes[]":
 		return exitBounds.schema()
@@ -140,6 +151,8 @@ func constraints(path string, t reflect.Type) node {
 		return node{"type": "string", "pattern": durationPattern}
 	case reflect.TypeFor[RestartPolicy]():
 		return node{"enum": restartPolicies}
+	case reflect.TypeFor[PrunePolicy]():
+		return node{"enum": prunePolicies}
 	case reflect.TypeFor[Signal]():
 		return node{"anyOf": []node{{"type": "string", "pattern": signalPattern()}, {"type": "integer", "minimum": 1, "maximum": sigRTMax}}}
 	case reflect.TypeFor[map[string]Rlimit]():

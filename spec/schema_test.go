@@ -50,6 +50,11 @@ func TestSchemaAcceptsWhatParseAccepts(t *testing.T) {
 				t.Errorf("%s, document %d: %v", path, i+1, err)
 			}
 		}
+		for _, c := range file.Configurations {
+			if err := schema.Validate(asJSON(t, c)); err != nil {
+				t.Errorf("%s, the configuration as it is shown: %v", path, err)
+			}
+		}
 		for _, s := range file.Services {
 			if err := schema.Validate(asJSON(t, s)); err != nil {
 				t.Errorf("%s, %s as it is shown: %v", path, s.Metadata.Name, err)
@@ -63,7 +68,7 @@ func TestSchemaAcceptsWhatParseAccepts(t *testing.T) {
 func TestSchemaRejectsWhatIsStructurallyBad(t *testing.T) {
 	schema := compile(t)
 	// What stands there no schema can say.
-	beyond := map[string]bool{"semantics.yaml": true}
+	beyond := map[string]bool{"semantics.yaml": true, "configurations.yaml": true}
 	rejected := 0
 	for _, path := range fixtures(t, "testdata/bad") {
 		if beyond[filepath.Base(path)] || filepath.Ext(path) == ".ini" {

@@ -4,12 +4,19 @@ import "time"
 
 // Set is everything that a directory of manifests declares at one moment, with
 // what is wrong with it. A Set is immutable. A service that did not change from
-// one Set to the next keeps its pointer, so a difference is found by comparing
-// pointers.
+// one Set to the next, and is in the same file, keeps its pointer, so a
+// difference is found by comparing pointers.
 type Set struct {
 	// Services are the declared services by name, each in the last good
 	// version of its document.
 	Services map[string]*Service
+	// Configuration is the daemon's own one in the last good version of its
+	// document, or nil. It keeps its pointer while the same file declares the
+	// same.
+	Configuration *Configuration
+	// Directory tells the directory that was read from one that takes its place
+	// later; empty while there is none. It is for the seed of another Watcher.
+	Directory string
 	// Problems are what is wrong now, in order of file, document and line.
 	Problems []Problem
 	// Ignored are documents of somebody else's API group.

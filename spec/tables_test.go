@@ -19,6 +19,10 @@ func TestTheTablesHoldTheFieldsOfTheTypes(t *testing.T) {
 	compare(t, "RestartLimit", reflect.TypeFor[RestartLimit](), limitFields.names(), limitFields.later)
 	compare(t, "EnvVar", reflect.TypeFor[EnvVar](), envVarFields.names(), envVarFields.later)
 	compare(t, "EnvFrom", reflect.TypeFor[EnvFrom](), envFromFields.names(), envFromFields.later)
+	compare(t, "Configuration", reflect.TypeFor[Configuration](), configurationFields.names(), configurationFields.later)
+	compare(t, "LogConfiguration", reflect.TypeFor[LogConfiguration](), logFields.names(), logFields.later)
+	compare(t, "ServiceDefaults", reflect.TypeFor[ServiceDefaults](), defaultsFields.names(), defaultsFields.later)
+	compare(t, "BackoffDefaults", reflect.TypeFor[BackoffDefaults](), backoffDefaultsFields.names(), backoffDefaultsFields.later)
 	compare(t, "Rlimit", reflect.TypeFor[Rlimit](), rlimitFields.names(), rlimitFields.later)
 }
 
@@ -44,20 +48,24 @@ func compare(t *testing.T, name string, structType reflect.Type, known, later []
 }
 
 func TestEveryFieldIsDescribedOnce(t *testing.T) {
-	var paths []string
-	collect(reflect.TypeFor[Service](), "", &paths)
-	var described []string
-	for _, doc := range fieldDocs {
-		described = append(described, doc.path)
-	}
-	for _, path := range paths {
-		if describe(path) == "" {
-			t.Errorf("%s is not described", path)
+	for root, docs := range map[reflect.Type][]fieldDoc{
+		reflect.TypeFor[Service]():       serviceDocs,
+		reflect.TypeFor[Configuration](): configurationDocs,
+	} {
+		var paths, described []string
+		collect(root, "", &paths)
+		for _, doc := range docs {
+			described = append(described, doc.path)
 		}
-	}
-	for i, path := range described {
-		if !slices.Contains(paths, path) || slices.Contains(described[:i], path) {
-			t.Errorf("%s is described, but is no field or was described before", path)
+		for _, path := range paths {
+			if !slices.Contains(described, path) {
+				t.Errorf("%s of %s is not described", path, root)
+			}
+		}
+		for i, path := range described {
+			if !slices.Contains(paths, path) || slices.Contains(described[:i], path) {
+				t.Errorf("%s of %s is described, but is no field or was described before", path, root)
+			}
 		}
 	}
 }

@@ -4,8 +4,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -35,6 +35,10 @@ func (d *decoder) filePath(node *yaml.Node) string {
 		return ""
 	case filepath.IsAbs(path):
 		return path // as it is: Clean would change the meaning of link/..
+	case !utf8.ValidString(d.file):
+		// It could be written nowhere, neither into a record nor into an answer.
+		d.fail(node, "must be an absolute path: that of this file is not UTF-8")
+		return ""
 	default:
 		return filepath.Join(filepath.Dir(d.file), path)
 	}
@@ -77,14 +81,15 @@ func (d *decoder) umask(node *yaml.Node) Umask {
 	return 0
 }
 
-func (d *decoder) restartPolicy(node *yaml.Node, to *RestartPolicy) {
-	for _, policy := range restartPolicies {
-		if isText(node) && node.Value == policy {
-			*to = RestartPolicy(policy)
-			return
+// word reads one of the allowed words.
+func (d *decoder) word(node *yaml.Node, allowed []string) string {
+	for _, word := range allowed {
+		if isText(node) && node.Value == word {
+			return word
 		}
 	}
-	d.oneOf(node, restartPolicies)
+	d.oneOf(node, allowed)
+	return ""
 }
 
 // oneOf reports that node is none of the allowed words.
@@ -103,21 +108,28 @@ func (d *decoder) oneOf(node *yaml.Node, allowed []string) {
 func (d *decoder) backoff(node *yaml.Node, to *Backoff) {
 	before := len(d.result.Problems)
 	readObject(d, node, &backoffFields, to)
-	if to.InitialDelay > to.MaxDelay && len(d.result.Problems) == before {
-		d.fail(node, "initialDelay ("+to.InitialDelay.String()+") must not be above maxDelay ("+to.MaxDelay.String()+")")
+	if len(d.result.Problems) == before {
+		d.spacing(node, to.InitialDelay, to.MaxDelay)
 	}
 }
 
-func (d *decoder) duration(node *yaml.Node, to *Duration) {
-	node = resolve(node)
-	what := "a duration from " + Duration(minDuration).String() + " to " + Duration(maxDuration).String() + " such as \"10s\" or \"1m30s\""
-	if isText(node) {
-		if parsed, err := time.ParseDuration(node.Value); err == nil && parsed >= minDuration && parsed <= maxDuration {
-			*to = Duration(parsed)
-			return
-		}
+// spacing checks the two delays of the back-off at node, of which one may be a
+// default.
+func (d *decoder) spacing(node *yaml.Node, initial, most Duration) {
+	if initial <= most {
+		return
 	}
-	d.must(node, what)
+	told := func(name string, value Duration) string {
+		if given := member(node, name); given == nil || isNull(given) {
+			return name + " (" + value.String() + " by default)"
+		}
+		return name + " (" + value.String() + ")"
+	}
+	d.fail(node, told("initialDelay", initial)+" must not be above "+told("maxDelay", most))
+}
+
+func (d *decoder) duration(node *yaml.Node, to *Duration) {
+	d.durationWithin(node, minDuration, maxDuration, to)
 }
 
 func (d *decoder) signal(node *yaml.Node, to *Signal) {
