@@ -46,6 +46,7 @@ func TestShownSumsUpPhaseAndReason(t *testing.T) {
 		"pending is told by the reason":     {PhasePending, "CommandNotFound", "CommandNotFound"},
 		"stopped by a person":               {PhaseHeld, "Stopped", "Held"},
 		"declared and not run":              {PhaseHeld, "ReplicasZero", "Held,ReplicasZero"},
+		"nobody can tell what runs":         {PhaseHeld, "RecordUnreadable", "Held,RecordUnreadable"},
 		"ends because of an edit":           {PhaseTerminating, "Edited", "Terminating"},
 		"does not end":                      {PhaseTerminating, "Stuck", "Terminating,Stuck"},
 		"a report without a phase is said":  {"", "", "Unknown"},

@@ -54,7 +54,7 @@ func WriteProblems(w io.Writer, d *Daemon, services []Service, now time.Time) er
 		}
 	}
 	for _, p := range d.Problems {
-		fmt.Fprintf(&out, "%s\n    %s", p, meanwhile(p, services))
+		fmt.Fprintf(&out, "%s\n    %s", p, meanwhile(p, services, d.Configuration))
 		if !p.Since.IsZero() {
 			fmt.Fprintf(&out, " since %s", ago(p.Since, now))
 		}
@@ -71,7 +71,7 @@ func WriteProblems(w io.Writer, d *Daemon, services []Service, now time.Time) er
 // says. One document with a problem holds all of its file, unless another file
 // provides the service that the document is about. services are all there are.
 func (p Problem) Concerns(s *Service, services []Service) bool {
-	return p.Service == s.Metadata.Name || p.File == s.Status.File && p.elsewhere(services) == nil
+	return p.Service == s.Metadata.Name || p.File == s.Status.File && p.elsewhere(services) == nil && !p.ofConfiguration()
 }
 
 // elsewhere is the problem's service when another file provides it, or nil.
@@ -85,12 +85,31 @@ func (p Problem) elsewhere(services []Service) *Service {
 	return nil
 }
 
-// meanwhile says what a problem leaves in force.
-func meanwhile(p Problem, services []Service) string {
+// ofConfiguration tells whether the problem is only that another file has the
+// ReconcilerConfiguration in force.
+func (p Problem) ofConfiguration() bool {
+	return p.Field == "kind" && p.Value == "ReconcilerConfiguration"
+}
+
+// ConcernsConfiguration tells whether the problem is why the daemon's
+// configuration may not be as a file says.
+func (d *Daemon) ConcernsConfiguration(p Problem) bool {
+	return p.ofConfiguration() || d.Configuration != "" && p.File == d.Configuration
+}
+
+// meanwhile says what a problem leaves in force. configuration is the file of
+// the daemon's own one.
+func meanwhile(p Problem, services []Service, configuration string) string {
 	if s := p.elsewhere(services); s != nil {
 		return s.Metadata.Name + " stays as " + printable(s.Status.File) + " declares it"
 	}
+	if p.ofConfiguration() {
+		return "what else its file declares is in force"
+	}
 	var kept []string
+	if p.File == configuration {
+		kept = append(kept, "the daemon's configuration")
+	}
 	for i := range services {
 		if s := &services[i]; len(s.Spec) > 0 && (p.Service == s.Metadata.Name || p.File == s.Status.File) {
 			kept = append(kept, s.Metadata.Name)

@@ -33,6 +33,18 @@ func TestProblemsAreShownWithWhatIsInForce(t *testing.T) {
 			[]Service{service("api", "/d/copy.yaml"), service("web", file)},
 			"/d/copy.yaml:1: is declared already\n    web stays as /d/web.yaml declares it\n",
 		},
+		"a broken configuration stays as it was": {
+			Problem{File: "/d/main.yaml", Line: 2, Message: "bad"}, []Service{service("web", file)},
+			"/d/main.yaml:2: bad\n    the daemon's configuration keeps its last good version\n",
+		},
+		"a broken file with a configuration and a service keeps both": {
+			Problem{File: "/d/main.yaml", Line: 2, Message: "bad"}, []Service{service("web", "/d/main.yaml")},
+			"/d/main.yaml:2: bad\n    the daemon's configuration, web keep their last good version\n",
+		},
+		"a second configuration holds nothing else of its file": {
+			Problem{File: file, Line: 2, Field: "kind", Value: "ReconcilerConfiguration", Message: "another one is in force"}, []Service{service("web", file)},
+			"/d/web.yaml:2: kind: another one is in force\n    what else its file declares is in force\n",
+		},
 		"a new file starts nothing": {
 			Problem{File: file, Service: "web", Message: "bad"}, nil,
 			"/d/web.yaml: bad\n    web has not been started\n",
@@ -48,12 +60,25 @@ func TestProblemsAreShownWithWhatIsInForce(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var out strings.Builder
-			if err := WriteProblems(&out, &Daemon{Problems: []Problem{test.problem}}, test.services, time.Now()); err != nil {
+			if err := WriteProblems(&out, &Daemon{Configuration: "/d/main.yaml", Problems: []Problem{test.problem}}, test.services, time.Now()); err != nil {
 				t.Fatal(err)
 			}
 			if got := strings.TrimPrefix(out.String(), "\n"); got != test.want {
 				t.Errorf("got\n%s\nwant\n%s", got, test.want)
 			}
 		})
+	}
+}
+
+func TestASecondConfigurationIsNotWhyAServiceIsAsItIs(t *testing.T) {
+	s := Service{Metadata: Metadata{Name: "web"}, Spec: []byte("{}"), Status: ServiceStatus{File: "/d/web.yaml"}}
+	second := Problem{File: "/d/web.yaml", Field: "kind", Value: "ReconcilerConfiguration"}
+	other := Problem{File: "/d/web.yaml", Field: "spec"}
+	d := Daemon{Configuration: "/d/main.yaml"}
+	if second.Concerns(&s, []Service{s}) || !other.Concerns(&s, []Service{s}) {
+		t.Error("a service is concerned by the wrong one of two problems")
+	}
+	if !d.ConcernsConfiguration(second) || d.ConcernsConfiguration(other) || !d.ConcernsConfiguration(Problem{File: "/d/main.yaml"}) {
+		t.Error("the configuration is concerned by the wrong ones of three problems")
 	}
 }

@@ -142,10 +142,13 @@ type Daemon struct {
 	// StoppingSince is when the shutdown began; zero while there is none.
 	StoppingSince time.Time `json:"stoppingSince,omitzero"`
 	// Recursive says that sub-directories are read too.
-	Recursive  bool        `json:"recursive,omitempty"`
-	Conditions []Condition `json:"conditions,omitempty"`
-	Problems   []Problem   `json:"problems,omitempty"`
-	Ignored    []Ignored   `json:"ignored,omitempty"`
+	Recursive bool `json:"recursive,omitempty"`
+	// Configuration is the file whose ReconcilerConfiguration the directory
+	// has; empty when there is none.
+	Configuration string      `json:"configuration,omitempty"`
+	Conditions    []Condition `json:"conditions,omitempty"`
+	Problems      []Problem   `json:"problems,omitempty"`
+	Ignored       []Ignored   `json:"ignored,omitempty"`
 }
 
 // Problem is something wrong with a manifest (spec.Problem).

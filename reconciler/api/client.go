@@ -100,6 +100,11 @@ func (c *Client) Daemon(ctx context.Context) (*status.Daemon, error) {
 	return call[status.Daemon](ctx, c, http.MethodGet, "/apis/svc.d/v1/daemon", nil)
 }
 
+// Configuration tells what the daemon's configuration is.
+func (c *Client) Configuration(ctx context.Context) (*status.ConfigurationReport, error) {
+	return call[status.ConfigurationReport](ctx, c, http.MethodGet, "/apis/svc.d/v1/config", nil)
+}
+
 // Prune lets a held removal happen.
 func (c *Client) Prune(ctx context.Context) (*status.Prune, error) {
 	return call[status.Prune](ctx, c, http.MethodPost, "/apis/svc.d/v1/prune", nil)

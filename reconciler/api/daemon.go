@@ -21,6 +21,9 @@ func describe(d *status.Daemon, snapshot *reconciler.Snapshot) {
 		})
 		return
 	}
+	if c := snapshot.Set.Configuration; c != nil {
+		d.Configuration = c.Source.File
+	}
 	for _, p := range snapshot.Set.Problems {
 		d.Problems = append(d.Problems, Problem(p))
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"net"
 	"sync"
+	"time"
 )
 
 // limitListener holds at most so many connections open. Further ones wait in the
@@ -15,7 +16,7 @@ type limitListener struct {
 	once   sync.Once
 }
 
-func limit(l net.Listener, n int) net.Listener {
+func limit(l net.Listener, n int) *limitListener {
 	return &limitListener{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
 }
 
@@ -36,6 +37,20 @@ func (l *limitListener) Accept() (net.Conn, error) {
 func (l *limitListener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return l.Listener.Close()
+}
+
+// idle waits until no connection is open, for so long at most. The listener must
+// be closed, and nobody be in Accept.
+func (l *limitListener) idle(most time.Duration) {
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	for range cap(l.slots) {
+		select {
+		case l.slots <- struct{}{}:
+		case <-timer.C:
+			return
+		}
+	}
 }
 
 type limitedConn struct {

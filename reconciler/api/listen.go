@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // SocketName is the name of the socket in the state directory.
@@ -17,8 +19,8 @@ const maxSocketPath = 107
 
 // Listen opens the API's socket in stateDir with mode 0600. It replaces one that
 // a daemon left behind, so the caller must hold the lock of the directory.
-// Closing the listener removes the socket.
-func Listen(stateDir string) (net.Listener, error) {
+// Closing it removes the socket.
+func Listen(stateDir string) (*Socket, error) {
 	path := filepath.Join(stateDir, SocketName)
 	// The socket gets its final name only when its mode is right and it takes
 	// connections: nobody can slip in before, and a client never meets one
@@ -45,17 +47,68 @@ func Listen(stateDir string) (net.Listener, error) {
 		listener.Close()
 		return nil, fmt.Errorf("cannot put the socket in place: %w", err)
 	}
-	return &socket{UnixListener: listener, path: path}, nil
+	return &Socket{UnixListener: listener, path: path}, nil
 }
 
-// socket removes its name when it is closed.
-type socket struct {
+// Socket is where the API listens. Who connects while nobody serves waits.
+type Socket struct {
 	*net.UnixListener
 	path string
 	once sync.Once
 }
 
-func (s *socket) Close() error {
+// Inherit is the socket that the process image before this one listened on, as
+// the descriptor that it carried through exec(2).
+func Inherit(stateDir string, fd int) (*Socket, error) {
+	file := os.NewFile(uintptr(fd), SocketName)
+	defer file.Close()
+	listener, err := net.FileListener(file)
+	if err != nil {
+		return nil, fmt.Errorf("cannot take over the socket: %w", err)
+	}
+	inherited, ok := listener.(*net.UnixListener)
+	if !ok {
+		listener.Close()
+		return nil, errors.New("cannot take over the socket: the descriptor is of something else")
+	}
+	return &Socket{UnixListener: inherited, path: filepath.Join(stateDir, SocketName)}, nil
+}
+
+// Fd is the descriptor for the image that comes after this one. It stays the
+// socket's.
+func (s *Socket) Fd() (int, error) {
+	conn, err := s.SyscallConn()
+	if err != nil {
+		return -1, fmt.Errorf("cannot reach the socket: %w", err)
+	}
+	number := -1
+	err = conn.Control(func(fd uintptr) { number = int(fd) })
+	return number, err
+}
+
+// Session is a listener on the same socket for one Server.Serve: closing it
+// leaves the socket as it is.
+func (s *Socket) Session() (net.Listener, error) {
+	fd, err := s.Fd()
+	if err != nil {
+		return nil, err
+	}
+	// Not File: that would make the socket a blocking one.
+	twin, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot share the socket: %w", err)
+	}
+	file := os.NewFile(uintptr(twin), SocketName)
+	defer file.Close()
+	listener, err := net.FileListener(file)
+	if err != nil {
+		return nil, fmt.Errorf("cannot share the socket: %w", err)
+	}
+	return listener, nil
+}
+
+// Close ends the listening and removes the socket.
+func (s *Socket) Close() error {
 	err := s.UnixListener.Close()
 	s.once.Do(func() { os.Remove(s.path) })
 	return err

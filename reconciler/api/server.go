@@ -47,6 +47,9 @@ type Config struct {
 	Engine Engine
 	// ConfirmPrune lets a held removal happen, and tells what was removed.
 	ConfirmPrune func(ctx context.Context) ([]string, error)
+	// Configuration tells what the daemon's configuration is. It may be nil,
+	// and tell nil: then there is nothing to tell.
+	Configuration func() *status.ConfigurationReport
 	// Daemon is what never changes of the daemon's report: its version, pid
 	// and directories. The server fills in the rest.
 	Daemon  status.Daemon
@@ -78,21 +81,16 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          discard(),
 	}
-	done := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(done)
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-		defer cancel()
-		if server.Shutdown(end) != nil {
-			server.Close()
-		}
-	})
-	err := server.Serve(limit(listener, maxConnections))
+	limited := limit(listener, maxConnections)
+	stop := context.AfterFunc(ctx, func() { limited.Close() })
+	err := server.Serve(limited)
+	defer server.Close()
 	if stop() { // it failed by itself
-		server.Close()
 		return fmt.Errorf("cannot serve the API: %w", err)
 	}
-	<-done
+	// Not Shutdown: that drops a question which it has read and not answered yet.
+	server.SetKeepAlivesEnabled(false)
+	limited.idle(closeTimeout)
 	return nil
 }
 
@@ -107,6 +105,7 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("POST "+services+"/{name}/stop", s.answer(s.stop))
 	mux.Handle("POST "+services+"/{name}/start", s.answer(s.start))
 	mux.Handle("GET /apis/svc.d/v1/daemon", s.answer(s.daemon))
+	mux.Handle("GET /apis/svc.d/v1/config", s.answer(s.configuration))
 	mux.Handle("POST /apis/svc.d/v1/prune", s.answer(s.prune))
 	mux.Handle("GET /version", s.answer(s.version))
 	mux.Handle("GET /healthz", s.answer(s.healthz))
@@ -223,6 +222,15 @@ func (s *Server) daemon(r *http.Request) (any, error) {
 	d.APIVersion, d.Kind = spec.APIVersion, "Daemon"
 	describe(&d, snapshot)
 	return &d, nil
+}
+
+func (s *Server) configuration(*http.Request) (any, error) {
+	if s.config.Configuration != nil {
+		if report := s.config.Configuration(); report != nil {
+			return report, nil
+		}
+	}
+	return nil, status.NewFailure(status.FailureNotFound, "this daemon does not tell its configuration")
 }
 
 func (s *Server) prune(r *http.Request) (any, error) {

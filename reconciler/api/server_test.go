@@ -155,10 +155,10 @@ func TestOnlyRootAndTheDaemonsUserGetIn(t *testing.T) {
 		"somebody the kernel hid":       {peer{err: io.EOF}, 403},
 		"root, the kernel being silent": {peer{uid: 0, err: io.EOF}, 403},
 	}
-	s := NewServer(Config{Engine: engine{one, nil}})
+	s := NewServer(Config{Engine: engine{one, nil}, Configuration: func() *status.ConfigurationReport { return &status.ConfigurationReport{} }})
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			for _, path := range []string{"/apis/svc.d/v1/services", "/version", "/healthz", "/apis/svc.d/v1/daemon"} {
+			for _, path := range []string{"/apis/svc.d/v1/services", "/version", "/healthz", "/apis/svc.d/v1/daemon", "/apis/svc.d/v1/config"} {
 				w := httptest.NewRecorder()
 				s.Handler().ServeHTTP(w, as(test.p, httptest.NewRequest("GET", path, nil)))
 				if w.Code != test.code {
@@ -171,6 +171,36 @@ func TestOnlyRootAndTheDaemonsUserGetIn(t *testing.T) {
 	s.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/version", nil))
 	if w.Code != 403 {
 		t.Errorf("a request without a peer got %d", w.Code)
+	}
+}
+
+func TestTheConfigurationIsToldWhenThereIsOneToTell(t *testing.T) {
+	report := &status.ConfigurationReport{Kind: "ConfigurationReport", File: "/d/main.yaml", Values: []status.ConfigurationValue{{Field: "prune", Value: "Hold", Origin: "default"}}}
+	tests := map[string]struct {
+		tell func() *status.ConfigurationReport
+		want *status.ConfigurationReport
+	}{
+		"a report":    {func() *status.ConfigurationReport { return report }, report},
+		"no report":   {func() *status.ConfigurationReport { return nil }, nil},
+		"no function": {nil, nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := NewServer(Config{Engine: engine{one, nil}, Configuration: test.tell})
+			w := httptest.NewRecorder()
+			s.Handler().ServeHTTP(w, as(peer{uid: 0}, httptest.NewRequest("GET", "/apis/svc.d/v1/config", nil)))
+			if test.want == nil {
+				checkFailure(t, w.Body.Bytes(), 404)
+				return
+			}
+			var got status.ConfigurationReport
+			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, &got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
 	}
 }
 
@@ -324,12 +354,13 @@ func TestTheReportOfTheDaemonHasProblems(t *testing.T) {
 		Stopping:   since,
 		Conditions: []status.Condition{{Type: "Degraded"}},
 		Set: &spec.Set{
-			Problems: []spec.Problem{{Source: spec.Source{File: "a.yaml", Document: 2, Line: 3}, Column: 4, Field: "f", Value: "v", Message: "m", Service: "s", Since: since}},
-			Ignored:  []spec.Ignored{{Source: spec.Source{File: "b.yaml", Document: 1, Line: 1}, APIVersion: "apps/v1", Kind: "Deployment", Hint: "h"}},
+			Configuration: &spec.Configuration{Source: spec.Source{File: "main.yaml"}},
+			Problems:      []spec.Problem{{Source: spec.Source{File: "a.yaml", Document: 2, Line: 3}, Column: 4, Field: "f", Value: "v", Message: "m", Service: "s", Since: since}},
+			Ignored:       []spec.Ignored{{Source: spec.Source{File: "b.yaml", Document: 1, Line: 1}, APIVersion: "apps/v1", Kind: "Deployment", Hint: "h"}},
 		},
 	})
 	want := status.Daemon{
-		Pid: 1, StoppingSince: since, Conditions: []status.Condition{{Type: "Degraded"}},
+		Pid: 1, StoppingSince: since, Configuration: "main.yaml", Conditions: []status.Condition{{Type: "Degraded"}},
 		Problems: []status.Problem{{File: "a.yaml", Document: 2, Line: 3, Column: 4, Field: "f", Value: "v", Message: "m", Service: "s", Since: since}},
 		Ignored:  []status.Ignored{{File: "b.yaml", Document: 1, Line: 1, APIVersion: "apps/v1", Kind: "Deployment", Hint: "h"}},
 	}
