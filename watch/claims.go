@@ -37,9 +37,10 @@ func (l *ledger) claimAll(e *entry, list []*spec.Service) {
 	}
 }
 
-// replace keeps the pointer when the same is declared.
+// replace keeps the pointer when the same file declares the same. Whoever is
+// seeded with a service must find it in the file that provides it.
 func (l *ledger) replace(h *holding, s *spec.Service) {
-	if h.service != s && !sameDeclaration(h.service, s) {
+	if h.service != s && (h.service.Source.File != s.Source.File || !sameDeclaration(h.service, s)) {
 		h.service = s
 		l.changed[s.Metadata.Name] = struct{}{}
 	}

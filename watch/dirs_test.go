@@ -172,16 +172,25 @@ func TestAServiceThatMovesToAnotherFileRunsOn(t *testing.T) {
 	dir := sub(t, "web")
 	x := watchDir(t, dir)
 	before := x.set.Services["web"]
-	other := func(s *spec.Set) bool { return s.Services["web"] != before }
+	other := func(s *spec.Set) bool {
+		web := s.Services["web"]
+		return web == nil || !sameDeclaration(web, before)
+	}
 	must(t, os.Rename(x.path("web.yaml"), x.path("www.yaml")))
 	x.write("1.yaml", service("one", "1"))
-	x.until("one", has("web", "one"), other)
+	x.until("one", both(has("web", "one"), providedBy("web", x.path("www.yaml"))), other)
 	// Out of one file first, into the other later.
 	x.write("www.yaml", service("api", "1"))
 	x.until("api", has("web", "one", "api"), other)
 	x.write("1.yaml", service("one", "1")+"---\n"+service("web", "1"))
 	must(t, os.Remove(x.path("www.yaml")))
-	x.until("the removal", has("web", "one"), other)
+	x.until("the removal", both(has("web", "one"), providedBy("web", x.path("1.yaml"))), other)
+}
+
+// providedBy says that a service is known by the file that provides it, which is
+// where a Watcher that is seeded with it looks.
+func providedBy(name, file string) func(*spec.Set) bool {
+	return func(s *spec.Set) bool { return s.Services[name] != nil && s.Services[name].Source.File == file }
 }
 
 func TestTheFileThatProvidesWhatRunsKeepsIt(t *testing.T) {

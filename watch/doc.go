@@ -9,6 +9,10 @@
 // person. And whoever wants many files to change as one flips a link: each link
 // is followed once in a look at the directory.
 //
+// A Watcher can be seeded with what an earlier image of the process had in
+// force: the ledger then begins as if it had read those files, so that an upgrade or
+// a crash is no gap in any of these rules.
+//
 // The package has three layers. The ledger decides: it is told what was seen
 // and when, and says what is in force, what is wrong, and when to look again;
 // it makes no system call and reads no clock. The scanner looks: it resolves

@@ -78,7 +78,7 @@ func (l *ledger) seeDir(d dirSighting, now time.Time) {
 		delete(l.held, d.path)
 		return
 	}
-	if reason == ReasonMissing && known != (dirIdentity{}) {
+	if reason == ReasonMissing && (known != (dirIdentity{}) || l.anyBelow(d.path)) {
 		// Whatever comes in its place is another one, even where the file
 		// system gives the same number again.
 		l.dirs[d.path] = dirIdentity{ino: ^uint64(0)}
@@ -112,7 +112,7 @@ func (l *ledger) anyBelow(dir string) bool {
 			return true
 		}
 	}
-	return false
+	return l.tenure.by != nil && below(l.tenure.by.path, dir)
 }
 
 // blind says that some directory is held: what is missing may be there.

@@ -203,6 +203,9 @@ func show(s *spec.Set) string {
 	var b strings.Builder
 	names := slices.Sorted(maps.Keys(s.Services))
 	fmt.Fprintf(&b, "%d services %.200v\n", len(names), names)
+	if s.Configuration != nil {
+		fmt.Fprintf(&b, "  configuration of %s: %s\n", s.Configuration.Source.File, s.Configuration.Prune)
+	}
 	for _, p := range s.Problems {
 		fmt.Fprintf(&b, "  problem %v\n", p)
 	}

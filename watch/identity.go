@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,6 +32,17 @@ func (id identity) racy(now time.Time, window time.Duration) bool {
 type dirIdentity struct {
 	dev, ino uint64
 	birth    int64
+}
+
+// String is what parseDirIdentity reads.
+func (id dirIdentity) String() string { return fmt.Sprintf("%d:%d:%d", id.dev, id.ino, id.birth) }
+
+// parseDirIdentity is zero, which is none, for what it cannot read.
+func parseDirIdentity(text string) (id dirIdentity) {
+	if _, err := fmt.Sscanf(text, "%d:%d:%d", &id.dev, &id.ino, &id.birth); err != nil {
+		return dirIdentity{}
+	}
+	return id
 }
 
 func identifyDir(fd int) (dirIdentity, error) {

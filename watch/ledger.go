@@ -30,11 +30,19 @@ type ledger struct {
 	services map[string]*holding
 	rivals   map[string][]*entry // who else declares a service that is provided
 	absent   map[string]*holding // the services that nobody declares now
-	pending  map[string]*entry   // files that will be looked at again
-	troubled map[string]*entry   // files with something to report
+
+	tenure    tenure
+	claimants []*entry // who else declares a configuration while one is in force
+
+	pending  map[string]*entry // files that will be looked at again
+	troubled map[string]*entry // files with something to report
+	root     string            // the directory; the zero value is none
 	dirs     map[string]dirIdentity
 	held     map[string]dirTrouble // directories that are held as they are
 
+	patience   time.Duration // how long what is removed must be missing
+	obey       bool          // mass removals are removals
+	heldBefore bool          // what is missing at the first list was held before it
 	pruneSince time.Time
 	degraded   spec.Condition // zero when notification works
 	published  *spec.Set
@@ -50,9 +58,11 @@ type entry struct {
 	hash     uint64
 	racy     bool            // id does not prove that nothing changed
 	services []*spec.Service // of its last good version
-	gone     bool
-	pass     uint32   // the last full list that saw it
-	trouble  *trouble // nil when all is well
+	// configuration, too, is of its last good version; nil is none.
+	configuration *spec.Configuration
+	gone          bool
+	pass          uint32   // the last full list that saw it
+	trouble       *trouble // nil when all is well
 }
 
 // trouble is what there is to tell of a file that is not simply in force.
@@ -85,6 +95,7 @@ func newLedger() *ledger {
 		dirs:     map[string]dirIdentity{},
 		held:     map[string]dirTrouble{},
 		changed:  map[string]struct{}{},
+		patience: removalDelay,
 	}
 }
 
@@ -129,6 +140,7 @@ func (l *ledger) see(s sighting, now time.Time) {
 	if e.gone {
 		e.gone = false
 		l.claimAll(e, e.services)
+		l.claimConfiguration(e)
 	}
 	switch s.kind {
 	case sightGone, sightUnchanged:
@@ -154,9 +166,14 @@ func (l *ledger) see(s sighting, now time.Time) {
 // take puts a version of a file in force, or reports why it cannot be.
 func (l *ledger) take(e *entry, f spec.File, now time.Time) {
 	problems := slices.Clone(f.Problems)
-	if len(problems) == 0 && len(f.Services) == 0 && len(e.services) > 0 {
+	nothing := len(f.Services)+len(f.Configurations) == 0
+	if len(problems) == 0 && nothing && (len(e.services) > 0 || e.configuration != nil) {
+		what := "no service"
+		if e.configuration != nil {
+			what = "nothing"
+		}
 		problems = []spec.Problem{{Source: spec.Source{File: e.path},
-			Message: "declares no service any more, but did declare " + quoted(e.services) +
+			Message: "declares " + what + " any more, but did declare " + e.declared() +
 				"; remove the file to remove what it declared"}}
 	}
 	l.report(e, problems, f.Ignored, now)
@@ -164,13 +181,19 @@ func (l *ledger) take(e *entry, f spec.File, now time.Time) {
 		return
 	}
 	before := e.services
-	e.services = f.Services
+	e.services, e.configuration = f.Services, nil
+	if len(f.Configurations) > 0 {
+		e.configuration = f.Configurations[0]
+	} else {
+		l.releaseConfiguration(e, now)
+	}
 	for _, s := range before {
 		if !declares(e, s.Metadata.Name) {
 			l.release(e, s.Metadata.Name, now)
 		}
 	}
 	l.claimAll(e, e.services)
+	l.claimConfiguration(e)
 }
 
 func declares(e *entry, name string) bool {
@@ -189,6 +212,7 @@ func (l *ledger) lose(e *entry, now time.Time) {
 	for _, s := range e.services {
 		l.release(e, s.Metadata.Name, now)
 	}
+	l.releaseConfiguration(e, now)
 	l.drop(e)
 }
 
@@ -198,7 +222,7 @@ func (l *ledger) drop(e *entry) {
 		h := l.services[s.Metadata.Name]
 		return h != nil && h.by == e
 	}
-	if e.gone && !slices.ContainsFunc(e.services, provides) {
+	if e.gone && l.tenure.by != e && !slices.ContainsFunc(e.services, provides) {
 		delete(l.files, e.path)
 	}
 }

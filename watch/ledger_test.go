@@ -84,29 +84,31 @@ func TestWhatTheLedgerMakesOfWhatWasSeen(t *testing.T) {
 		},
 	}
 	for name, story := range tests {
-		t.Run(name, func(t *testing.T) {
-			l := newLedger()
-			for _, m := range story {
-				now := at(m.seconds)
-				if m.see != nil {
-					l.see(*m.see, now)
-				}
-				l.sweep(now)
-				set := l.publish(now)
-				if again := l.publish(now); again != nil {
-					t.Errorf("at %v the same was published twice", m.seconds)
-				}
-				if set == nil {
-					set = l.published
-				}
-				if got := tell(set); got != m.want {
-					t.Errorf("at %v there is\n%s, want\n%s", m.seconds, got, m.want)
-				}
-				if got := l.due(); m.due == 0 && !got.IsZero() || m.due != 0 && !got.Equal(at(m.due)) {
-					t.Errorf("at %v the next is due at %v, want %v", m.seconds, got.Sub(at(0)), m.due)
-				}
-			}
-		})
+		t.Run(name, func(t *testing.T) { tellStory(t, newLedger(), story) })
+	}
+}
+
+func tellStory(t *testing.T, l *ledger, story []moment) {
+	t.Helper()
+	for _, m := range story {
+		now := at(m.seconds)
+		if m.see != nil {
+			l.see(*m.see, now)
+		}
+		l.sweep(now)
+		set := l.publish(now)
+		if again := l.publish(now); again != nil {
+			t.Errorf("at %v the same was published twice", m.seconds)
+		}
+		if set == nil {
+			set = l.published
+		}
+		if got := tell(set); got != m.want {
+			t.Errorf("at %v there is\n%s, want\n%s", m.seconds, got, m.want)
+		}
+		if got := l.due(); m.due == 0 && !got.IsZero() || m.due != 0 && !got.Equal(at(m.due)) {
+			t.Errorf("at %v the next is due at %v, want %v", m.seconds, got.Sub(at(0)), m.due)
+		}
 	}
 }
 
@@ -130,6 +132,13 @@ func says(file string, names ...string) *sighting {
 	return s
 }
 
+// configures says a configuration, too; what it prunes tells it from others.
+func configures(file string, prune spec.PrunePolicy, names ...string) *sighting {
+	s := says(file, names...)
+	s.file.Configurations = []*spec.Configuration{{Prune: prune, Source: spec.Source{File: file, Document: len(names) + 1}}}
+	return s
+}
+
 func broken(file string) *sighting {
 	return &sighting{path: file, kind: sightRead, file: spec.File{Problems: []spec.Problem{{Message: "broken"}}}}
 }
@@ -139,6 +148,9 @@ func same(file string) *sighting   { return &sighting{path: file, kind: sightSam
 
 func tell(s *spec.Set) string {
 	text := strings.Join(slices.Sorted(maps.Keys(s.Services)), " ")
+	if c := s.Configuration; c != nil {
+		text += " * " + c.Source.File + " " + string(c.Prune)
+	}
 	for _, p := range s.Problems {
 		text += fmt.Sprintf(" ! %s: %s", p.File, p.Message)
 	}

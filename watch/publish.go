@@ -14,15 +14,19 @@ import (
 // differ from the one before.
 func (l *ledger) publish(now time.Time) *spec.Set {
 	next := &spec.Set{
-		Problems:   l.problems(now),
-		Ignored:    l.ignored(),
-		Conditions: l.conditions(),
+		Configuration: l.tenure.document,
+		Problems:      l.problems(now),
+		Ignored:       l.ignored(),
+		Conditions:    l.conditions(),
+	}
+	if _, held := l.held[l.root]; !held && l.dirs[l.root] != (dirIdentity{}) {
+		next.Directory = l.dirs[l.root].String()
 	}
 	last := l.published
 	services, differ := l.servicesSince(last)
 	next.Services = services
 	clear(l.changed)
-	if last != nil && !differ &&
+	if last != nil && !differ && next.Configuration == last.Configuration && next.Directory == last.Directory &&
 		slices.Equal(next.Problems, last.Problems) &&
 		slices.Equal(next.Ignored, last.Ignored) &&
 		slices.Equal(next.Conditions, last.Conditions) {
@@ -78,6 +82,9 @@ func (l *ledger) problems(now time.Time) []spec.Problem {
 			list = append(list, l.duplicate(name, e, now))
 		}
 	}
+	for _, e := range l.claimants {
+		list = append(list, l.superfluous(e, now))
+	}
 	slices.SortFunc(list, func(a, b spec.Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Document, b.Document),
 			cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))
@@ -86,7 +93,7 @@ func (l *ledger) problems(now time.Time) []spec.Problem {
 }
 
 func (l *ledger) duplicate(name string, e *entry, now time.Time) spec.Problem {
-	p := spec.Problem{Field: "metadata.name", Value: name, Service: name, Since: now,
+	p := spec.Problem{Field: "metadata.name", Value: name, Service: name,
 		Message: "is declared already by " + l.services[name].by.path + ", which keeps it"}
 	for _, s := range e.services {
 		if s.Metadata.Name == name {
@@ -94,14 +101,20 @@ func (l *ledger) duplicate(name string, e *entry, now time.Time) spec.Problem {
 		}
 	}
 	p.File = e.path
+	p.Since = l.since(p, now)
+	return p
+}
+
+// since is when a problem that is made anew each time was first published.
+func (l *ledger) since(p spec.Problem, now time.Time) time.Time {
 	if l.published != nil {
 		for _, old := range l.published.Problems {
-			if old.File == p.File && old.Service == name && old.Message == p.Message {
-				p.Since = old.Since
+			if old.File == p.File && old.Service == p.Service && old.Message == p.Message {
+				return old.Since
 			}
 		}
 	}
-	return p
+	return now
 }
 
 func (l *ledger) ignored() []spec.Ignored {
@@ -125,7 +138,11 @@ func (l *ledger) conditions() []spec.Condition {
 			if c.Reason == "" {
 				c.Reason = t.reason
 			}
-			messages = append(messages, t.message)
+			message := t.message
+			if t.reason == ReasonReplaced {
+				message += " (`reconciler prune --confirm` if that is meant)"
+			}
+			messages = append(messages, message)
 			c.Since = earlier(c.Since, t.since)
 		}
 		c.Message = strings.Join(messages, "; ") + "; everything is kept as it is"

@@ -10,20 +10,30 @@ import (
 
 // sweep removes what has been undeclared for long enough, unless that is held.
 func (l *ledger) sweep(now time.Time) {
-	if len(l.absent) == 0 || l.blind() || !l.pruneSince.IsZero() {
+	if l.blind() {
+		return
+	}
+	l.sweepConfiguration(now)
+	l.heldBefore = l.heldBefore && len(l.absent) > 0
+	if len(l.absent) == 0 || !l.pruneSince.IsZero() {
 		return
 	}
 	var due []string
 	for name, h := range l.absent {
-		if now.Sub(h.missing) >= removalDelay {
+		if now.Sub(h.missing) >= l.patience {
 			due = append(due, name)
 		}
 	}
-	if len(due) > 0 && len(l.services) >= pruneFloor && 2*len(l.absent) > len(l.services) {
+	if len(due) > 0 && !l.obey && (l.massive() || l.heldBefore) {
 		l.pruneSince = now
 		return
 	}
 	l.remove(due)
+}
+
+// massive says that so much is missing that it may be an accident.
+func (l *ledger) massive() bool {
+	return len(l.services) >= pruneFloor && 2*len(l.absent) > len(l.services)
 }
 
 func (l *ledger) remove(names []string) {
@@ -42,8 +52,11 @@ func (l *ledger) due() time.Time {
 	var due time.Time
 	if !l.blind() && l.pruneSince.IsZero() {
 		for _, h := range l.absent {
-			due = earlier(due, h.missing.Add(removalDelay))
+			due = earlier(due, h.missing.Add(l.patience))
 		}
+	}
+	if !l.blind() && !l.tenure.missing.IsZero() {
+		due = earlier(due, l.tenure.missing.Add(l.patience))
 	}
 	for _, e := range l.pending {
 		due = earlier(due, e.trouble.next)

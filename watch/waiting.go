@@ -106,12 +106,12 @@ func (l *ledger) report(e *entry, problems []spec.Problem, ignored []spec.Ignore
 	l.troubled[e.path] = e
 }
 
-func quoted(list []*spec.Service) string {
+func quotedNames(list []*spec.Service) []string {
 	var names []string
 	for _, s := range list {
 		names = append(names, strconv.Quote(s.Metadata.Name))
 	}
-	return abridged(names)
+	return names
 }
 
 // abridged lists some of the names: a message is read by people.

@@ -59,7 +59,7 @@ func New(o Options) (*Watcher, error) {
 	}
 	w := &Watcher{
 		dir:      dir,
-		resync:   orDefault(o.Resync, defaultResync),
+		resync:   orDefault(o.Resync, DefaultResync),
 		poll:     orDefault(o.Poll, defaultPoll),
 		log:      o.Log,
 		sets:     make(chan *spec.Set, 1),
@@ -71,9 +71,16 @@ func New(o Options) (*Watcher, error) {
 	}
 	w.scan.recursive = o.Recursive
 	w.scan.coverage = w.coverage
-	if o.CheckTrust {
-		w.scan.trust = &trust{owners: o.TrustOwners}
+	w.scan.trust = o.trust()
+	w.scan.ledger.obey, w.scan.ledger.heldBefore = o.PruneObey, o.SeedHeld
+	w.scan.ledger.root = dir
+	if id := parseDirIdentity(o.SeedDirectory); id != (dirIdentity{}) {
+		w.scan.ledger.dirs[dir] = id
 	}
+	if o.AtOnce {
+		w.scan.ledger.patience = 0
+	}
+	w.scan.ledger.seed(o.Seed, o.SeedConfiguration)
 	return w, nil
 }
 
