@@ -17,6 +17,11 @@ type Target struct {
 	// Degraded says that the host has no cgroups and so may lose sight of
 	// processes that leave their session.
 	Degraded bool
+	// Reopen ends the host without touching what runs, as a crash of the daemon
+	// does, and opens it again with these records, and with records that cannot
+	// be read of these replicas. It returns the new target and the replicas for
+	// Config.Found and Config.Unclear. Nil when the target cannot.
+	Reopen func(t *testing.T, records []reconciler.Record, unclear []reconciler.ReplicaID) (next Target, found, unclearFound []reconciler.ReplicaID)
 }
 
 // Conformance checks everything that reconciler.Host guarantees. For each of
@@ -29,6 +34,18 @@ func Conformance(t *testing.T, within func(t *testing.T, test func(t *testing.T,
 	for sentence, test := range conformance {
 		t.Run(sentence, func(t *testing.T) {
 			within(t, func(t *testing.T, target Target) {
+				c := newClient(t, target)
+				defer c.finish()
+				test(c)
+			})
+		})
+	}
+	for sentence, test := range reopening {
+		t.Run("after a crash of the daemon "+sentence, func(t *testing.T) {
+			within(t, func(t *testing.T, target Target) {
+				if target.Reopen == nil {
+					t.Skip("the target cannot be opened again")
+				}
 				c := newClient(t, target)
 				defer c.finish()
 				test(c)

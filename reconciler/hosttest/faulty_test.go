@@ -1,8 +1,10 @@
 package hosttest_test
 
 import (
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -43,6 +45,37 @@ var faults = map[string]func(e reconciler.Event) []reconciler.Event{
 	}),
 }
 
+// amnesias are ways for a host to be wrong when it is opened again.
+var amnesias = map[string]amnesia{
+	"what is found is not told": {after: func(_, unclear []reconciler.ReplicaID) (f, u []reconciler.ReplicaID) {
+		return nil, unclear
+	}},
+	"what is unclear is taken for found": {after: func(found, unclear []reconciler.ReplicaID) (f, u []reconciler.ReplicaID) {
+		return append(found, unclear...), nil
+	}},
+	"every record is lost": {before: func([]reconciler.Record) []reconciler.Record { return nil }},
+	"what runs is believed to have ended": {before: func(records []reconciler.Record) []reconciler.Record {
+		for n := range records {
+			if i := &records[n].Instance; i.EndedAt.IsZero() {
+				i.EndedAt = records[n].At
+			}
+		}
+		return records
+	}},
+	"what was left is believed to be gone": {before: func(records []reconciler.Record) []reconciler.Record {
+		for n := range records {
+			records[n].Instance.GoneAt = records[n].Instance.EndedAt
+		}
+		return records
+	}},
+}
+
+// amnesia changes what a good host is opened with, or what it finds.
+type amnesia struct {
+	before func(records []reconciler.Record) []reconciler.Record
+	after  func(found, unclear []reconciler.ReplicaID) (f, u []reconciler.ReplicaID)
+}
+
 func dropping(kind reconciler.EventKind) func(reconciler.Event) []reconciler.Event {
 	return func(e reconciler.Event) []reconciler.Event {
 		if e.Kind == kind {
@@ -76,10 +109,31 @@ type faulty struct {
 
 func (f faulty) Events() <-chan reconciler.Event { return f.events }
 
-func (f faulty) pump(fault func(reconciler.Event) []reconciler.Event, done <-chan struct{}) {
+// target makes the machine one to be judged, until done.
+func (f faulty) target(fault func(reconciler.Event) []reconciler.Event, a amnesia, done <-chan struct{}) hosttest.Target {
+	f.events = make(chan reconciler.Event)
+	go f.pump(f.Machine.Events(), fault, done)
+	return hosttest.Target{
+		Host: f, Programs: hosttest.Scripted,
+		Reopen: func(_ *testing.T, records []reconciler.Record, unclear []reconciler.ReplicaID) (next hosttest.Target, found, unclearFound []reconciler.ReplicaID) {
+			records = slices.Clone(records)
+			if a.before != nil {
+				records = a.before(records)
+			}
+			f.Machine.Crash()
+			found, unclearFound = f.Machine.Reopen(records, unclear)
+			if a.after != nil {
+				found, unclearFound = a.after(found, unclearFound)
+			}
+			return f.target(fault, a, done), found, unclearFound
+		},
+	}
+}
+
+func (f faulty) pump(from <-chan reconciler.Event, fault func(reconciler.Event) []reconciler.Event, done <-chan struct{}) {
 	for {
 		select {
-		case e := <-f.Machine.Events():
+		case e := <-from:
 			for _, e := range fault(e) {
 				select {
 				case f.events <- e:
@@ -99,27 +153,27 @@ const faultVariable = "HOSTTEST_FAULT"
 // TestConformanceOfAFaultyHost is what TestConformanceRejectsFaultyHosts runs in
 // a process of its own; by itself the host has no fault.
 func TestConformanceOfAFaultyHost(t *testing.T) {
-	fault := faults["none"]
-	if name := os.Getenv(faultVariable); name != "" {
-		fault = faults[name]
+	name := os.Getenv(faultVariable)
+	fault := faults[name]
+	if fault == nil {
+		fault = faults["none"]
 	}
 	hosttest.Conformance(t, func(t *testing.T, test func(*testing.T, hosttest.Target)) {
 		synctest.Test(t, func(t *testing.T) {
 			m := hosttest.NewMachine(hosttest.Config{
 				Script: hosttest.ScriptedBehaviour, Fail: func(hosttest.Violation) {},
 			})
-			f := faulty{m, make(chan reconciler.Event)}
 			done := make(chan struct{})
-			go f.pump(fault, done)
 			defer m.Close()
 			defer close(done)
-			test(t, hosttest.Target{Host: f, Programs: hosttest.Scripted})
+			test(t, faulty{Machine: m}.target(fault, amnesias[name], done))
 		})
 	})
 }
 
 func TestConformanceRejectsFaultyHosts(t *testing.T) {
-	for name := range faults {
+	names := slices.AppendSeq(slices.Collect(maps.Keys(faults)), maps.Keys(amnesias))
+	for _, name := range names {
 		if name == "none" {
 			continue
 		}

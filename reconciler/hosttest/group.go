@@ -22,9 +22,10 @@ type group struct {
 	// owes says that Emptied is still to be sent: Exited named survivors, or a
 	// question found processes that no run explains.
 	owes bool
-	// planted says that the processes are of no run.
+	// planted says that the processes are of no run that is known.
 	planted   bool
-	lastStart uint64 // number of the last Start that was taken
+	exit      reconciler.Exit // how the last main process ended
+	lastStart uint64          // number of the last Start that was taken
 	working   reconciler.Verb
 	told      told
 	forgotten bool
@@ -58,6 +59,7 @@ func (t *told) observe(e reconciler.Event) {
 // proc is one process.
 type proc struct {
 	pid    int32
+	ticks  uint64
 	temper Temper
 	// dies is when it will die of a signal that it was sent; zero is not.
 	dies time.Time
@@ -79,6 +81,9 @@ func (g *group) claim(m *Machine, w reconciler.Work) {
 	}
 	g.working = w.Verb
 }
+
+// intruded reports whether something lives of which the host has not told.
+func (g *group) intruded() bool { return g.planted && !g.owes }
 
 // all returns a copy of what lives, since signals may change it.
 func (g *group) all() []*proc { return slices.Clone(g.procs) }
@@ -122,7 +127,7 @@ func (m *Machine) start(g *group, w reconciler.Work) {
 	}
 	m.send(reconciler.Event{
 		Kind: reconciler.EventStarted, Replica: g.id, Run: w.Run,
-		Pid: g.main.pid, StartTicks: uint64(time.Now().UnixMilli()),
+		Pid: g.main.pid, StartTicks: g.main.ticks,
 	})
 	if main := g.main; b.Ends {
 		m.after(b.After, func() { m.end(g, main, b.Exit) })
@@ -131,7 +136,7 @@ func (m *Machine) start(g *group, w reconciler.Work) {
 
 func (m *Machine) spawn(g *group, t Temper) *proc {
 	m.lastPid++
-	p := &proc{pid: m.lastPid, temper: t}
+	p := &proc{pid: m.lastPid, ticks: uint64(time.Now().UnixMilli()), temper: t}
 	g.procs = append(g.procs, p)
 	return p
 }
@@ -177,17 +182,27 @@ func (m *Machine) end(g *group, p *proc, exit reconciler.Exit) {
 	p.dead = true
 	g.procs = slices.DeleteFunc(g.procs, func(q *proc) bool { return q == p })
 	if p == g.main {
-		g.main = nil
-		g.owes = len(g.procs) > 0
-		m.send(reconciler.Event{
-			Kind: reconciler.EventExited, Replica: g.id, Run: g.run, Exit: exit, Processes: g.list(),
-		})
+		g.main, g.exit = nil, exit
+		m.exited(g, exit)
 		return
 	}
 	if len(g.procs) > 0 || !g.owes {
 		g.planted = g.planted && len(g.procs) > 0
 		return
 	}
+	m.emptied(g)
+}
+
+// exited tells the end of the main process.
+func (m *Machine) exited(g *group, exit reconciler.Exit) {
+	g.owes = len(g.procs) > 0
+	m.send(reconciler.Event{
+		Kind: reconciler.EventExited, Replica: g.id, Run: g.run, Exit: exit, Processes: g.list(),
+	})
+}
+
+// emptied tells that nothing is left.
+func (m *Machine) emptied(g *group) {
 	run := g.run
 	if g.planted {
 		run = 0

@@ -19,6 +19,12 @@ type Config struct {
 	Script func(w reconciler.Work) Behaviour
 	// Takes is how long a worker is busy with w; nil is no time.
 	Takes func(w reconciler.Work) time.Duration
+	// Survives tells whether a work that a crash of the daemon interrupts is done
+	// all the same, unheard; nil is no.
+	Survives func(w reconciler.Work) bool
+	// Tells says whether it is known after a crash how a run ended while no
+	// daemon lived; nil is no.
+	Tells func(id reconciler.ReplicaID, run uint64) bool
 	// Workers is how many works are done at one time; 0 stands for 2.
 	Workers int
 	// Watch sees every Record as it is made; nil is nobody.
@@ -33,21 +39,24 @@ type Config struct {
 // concurrent use.
 //
 // It stands for the kernel and for a correct host: it never runs two main
-// processes of one replica, and it says so loudly when somebody asks for it.
+// processes of one replica, and it says so loudly when somebody asks for it. The
+// daemon on it may end and another come after it: see Crash and Reopen.
 type Machine struct {
 	config Config
-	work   chan reconciler.Work
-	events chan reconciler.Event
 	wake   chan struct{}
 	done   chan struct{}
 	ended  chan struct{}
 
 	mu      sync.Mutex
+	work    chan reconciler.Work
+	events  chan reconciler.Event
 	groups  map[reconciler.ReplicaID]*group
 	queue   []reconciler.Event // not yet delivered
 	due     dueHeap
 	seq     uint64
-	busy    int
+	works   map[uint64]reconciler.Work // being worked on
+	down    bool                       // no daemon lives
+	daemons int                        // that have crashed
 	lastPid int32
 	counts  map[What]int
 }
@@ -63,6 +72,7 @@ func NewMachine(config Config) *Machine {
 		config:  config,
 		work:    make(chan reconciler.Work),
 		events:  make(chan reconciler.Event),
+		works:   map[uint64]reconciler.Work{},
 		wake:    make(chan struct{}, 1),
 		done:    make(chan struct{}),
 		ended:   make(chan struct{}),
@@ -81,10 +91,18 @@ func (m *Machine) Close() {
 }
 
 // Work implements reconciler.Host.
-func (m *Machine) Work() chan<- reconciler.Work { return m.work }
+func (m *Machine) Work() chan<- reconciler.Work {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.work
+}
 
 // Events implements reconciler.Host.
-func (m *Machine) Events() <-chan reconciler.Event { return m.events }
+func (m *Machine) Events() <-chan reconciler.Event {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.events
+}
 
 // run is the machine's only goroutine. Whoever changes the queue or the heap
 // from outside pokes wake.
@@ -96,7 +114,7 @@ func (m *Machine) run() {
 		m.mu.Lock()
 		m.happen(time.Now())
 		var work chan reconciler.Work
-		if m.busy < m.config.Workers {
+		if len(m.works) < m.config.Workers {
 			work = m.work
 		}
 		var events chan reconciler.Event
@@ -109,13 +127,14 @@ func (m *Machine) run() {
 		} else {
 			timer.Stop()
 		}
+		daemons := m.daemons
 		m.mu.Unlock()
 
 		select {
 		case w := <-work:
-			m.accept(w)
+			m.accept(w, daemons)
 		case events <- next:
-			m.delivered(next)
+			m.delivered(next, daemons)
 		case <-timer.C:
 		case <-m.wake:
 		case <-m.done:
@@ -146,13 +165,19 @@ func (m *Machine) poke() {
 }
 
 func (m *Machine) send(e reconciler.Event) {
+	if m.down {
+		return
+	}
 	m.queue = append(m.queue, e)
 	m.poke()
 }
 
-func (m *Machine) delivered(e reconciler.Event) {
+func (m *Machine) delivered(e reconciler.Event, daemons int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.daemons != daemons {
+		return // the one that it was told to has crashed
+	}
 	m.queue[0] = reconciler.Event{}
 	m.queue = m.queue[1:]
 	if g := m.groups[e.Replica]; g != nil {
@@ -162,18 +187,25 @@ func (m *Machine) delivered(e reconciler.Event) {
 
 // accept takes a work, which keeps one worker busy for as long as the script
 // says.
-func (m *Machine) accept(w reconciler.Work) {
+func (m *Machine) accept(w reconciler.Work, daemons int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.busy++
+	if m.daemons != daemons {
+		return // the one that gave it has crashed
+	}
+	m.seq++
+	key := m.seq
+	m.works[key] = w
 	m.taken(w)
 	var takes time.Duration
 	if m.config.Takes != nil {
 		takes = m.config.Takes(w)
 	}
 	m.after(takes, func() {
-		m.busy--
-		m.finish(w)
+		if _, under := m.works[key]; under {
+			delete(m.works, key)
+			m.finish(w)
+		}
 	})
 }
 
@@ -185,7 +217,7 @@ func (m *Machine) taken(w reconciler.Work) {
 		m.record(g, Record{What: StartTaken, Run: w.Run, Service: w.Service})
 		if g.main != nil || g.working == reconciler.VerbStart {
 			m.broken(AtMostOne, "start of %v run %d while run %d lives or starts", w.Replica, w.Run, g.run)
-		} else if len(g.procs) > 0 && !g.planted {
+		} else if len(g.procs) > 0 && !g.intruded() {
 			m.broken(NothingLeft, "start of %v run %d while %d processes of run %d live", w.Replica, w.Run, len(g.procs), g.run)
 		}
 		if w.Run <= g.lastStart {
@@ -195,7 +227,7 @@ func (m *Machine) taken(w reconciler.Work) {
 		g.claim(m, w)
 	case reconciler.VerbForget:
 		m.record(g, Record{What: ForgetTaken, Run: w.Run})
-		if len(g.procs) > 0 && !g.planted {
+		if len(g.procs) > 0 && !g.intruded() {
 			m.broken(NothingAliveForgotten, "forget of %v while %d processes live", w.Replica, len(g.procs))
 		}
 		g.claim(m, w)

@@ -10,6 +10,7 @@ import (
 )
 
 func TestSimulatedMachineConforms(t *testing.T) {
+	tells := func(id reconciler.ReplicaID, run uint64) bool { return run%2 == 0 }
 	takes := map[string]func(reconciler.Work) time.Duration{
 		"at once":    nil,
 		"in a while": func(w reconciler.Work) time.Duration { return time.Duration(w.Run%7) * time.Millisecond },
@@ -21,13 +22,26 @@ func TestSimulatedMachineConforms(t *testing.T) {
 					m := hosttest.NewMachine(hosttest.Config{
 						Script: hosttest.ScriptedBehaviour,
 						Takes:  takes,
+						Tells:  tells,
 						Fail:   func(hosttest.Violation) {}, // the suite does what an engine may not
 					})
 					defer m.Close()
-					test(t, hosttest.Target{Host: m, Programs: hosttest.Scripted})
+					test(t, simulated(m))
 				})
 			})
 		})
+	}
+}
+
+// simulated is a machine to be judged that can be opened again.
+func simulated(m *hosttest.Machine) hosttest.Target {
+	return hosttest.Target{
+		Host: m, Programs: hosttest.Scripted,
+		Reopen: func(_ *testing.T, records []reconciler.Record, unclear []reconciler.ReplicaID) (next hosttest.Target, found, unclearFound []reconciler.ReplicaID) {
+			m.Crash()
+			found, unclearFound = m.Reopen(records, unclear)
+			return simulated(m), found, unclearFound
+		},
 	}
 }
 
