@@ -9,6 +9,10 @@ import (
 // work for the host's workers is left, or nothing. It is the one place that
 // acts.
 func (l *Loop) turn(r *record) {
+	if l.set == nil && l.stopping.IsZero() {
+		l.countBusy(r)
+		return // what is wanted is not known yet
+	}
 	// Signal, group signal, kill, drop, and what each of them brings.
 	most := 8 + 6*len(r.facts.Replicas)
 	for range most {
@@ -54,17 +58,24 @@ func (l *Loop) settle(r *record, next time.Time) {
 		r.due = next
 		l.due.put(r)
 	}
-	if busy := !r.facts.Quiet(); busy != r.busy {
-		r.busy = busy
-		if busy {
-			l.busy++
-		} else {
-			l.busy--
-		}
-	}
+	l.countBusy(r)
 	if r.want == nil && len(r.facts.Replicas) == 0 {
 		l.due.remove(r)
 		delete(l.services, r.facts.Name)
+	}
+}
+
+// countBusy notes whether anything of the record lives or is under way.
+func (l *Loop) countBusy(r *record) {
+	busy := !r.facts.Quiet()
+	if busy == r.busy {
+		return
+	}
+	r.busy = busy
+	if busy {
+		l.busy++
+	} else {
+		l.busy--
 	}
 }
 
@@ -96,21 +107,28 @@ func (l *Loop) act(r *record, a Action) {
 		err = l.Host.Kill(i.ID)
 	case DeedDrop:
 		r.facts.Replicas = append(r.facts.Replicas[:a.Index:a.Index], r.facts.Replicas[a.Index+1:]...)
+		l.drop(r, e.Replica)
 		return
 	case DeedNone, DeedStart, DeedCheck, DeedInspect, DeedForget:
 		return
 	}
 	l.logAct(r, e, err)
+	l.step(StepSignalSent, e.Kind != EventKilled)
+	l.step(StepKilled, e.Kind == EventKilled)
 	// A signal that could not be sent was still tried: the kill, and then the
 	// look, come at their times.
 	l.observe(r, e)
+	l.step(StepStopRecorded, true)
 }
 
-// stopSignal is what the manifest says, or said last.
+// stopSignal is what the manifest says, or said last; SIGTERM when nobody knows.
 func stopSignal(r *record, i *Instance) syscall.Signal {
 	want := r.want
 	if want == nil {
 		want = i.Spec
+	}
+	if want == nil {
+		return syscall.SIGTERM
 	}
 	return want.Spec.Lifecycle.StopSignal.Number()
 }
@@ -147,6 +165,9 @@ func (q *workQueue) drop() {
 // none. What is offered is decided anew each time, so that an edit can still
 // change or cancel it.
 func (l *Loop) offer() (Work, chan<- Work) {
+	if l.handover != nil {
+		return Work{}, nil
+	}
 	for r := l.queue.first(); r != nil; r = l.queue.first() {
 		now := l.now()
 		l.actions, _ = l.Decide(r.want, &r.facts, now, l.actions[:0])
@@ -182,10 +203,12 @@ func (l *Loop) taken(w Work) {
 	r := l.queue.first()
 	l.queue.drop()
 	e := Event{Replica: w.Replica, Run: w.Run, Service: w.Service, At: l.now()}
+	l.step(StepStartTaken, w.Verb == VerbStart)
 	switch w.Verb {
 	case VerbStart:
 		e.Kind = EventStartTaken
 		l.runs++
+		l.pending++
 	case VerbCheck:
 		e.Kind = EventCheckTaken
 		l.runs++
@@ -193,6 +216,7 @@ func (l *Loop) taken(w Work) {
 		e.Kind = EventInspectTaken
 	case VerbForget:
 		e.Kind = EventForgetTaken
+		l.pending++
 	}
 	l.observe(r, e)
 	l.turn(r)

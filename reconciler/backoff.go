@@ -18,6 +18,8 @@ const (
 	stuckAfter = 5 * time.Second
 	// stuckAtMost is the longest time between two looks.
 	stuckAtMost = time.Minute
+	// defaultGrace is for what nobody knows the manifest of; it is Kubernetes'.
+	defaultGrace = 30 * time.Second
 	// recheckAtMost is the longest time between two checks of a successor that
 	// cannot start.
 	recheckAtMost = time.Minute

@@ -34,7 +34,13 @@ func (l *Loop) Do(ctx context.Context, c Command) error {
 	r := commandRequest{c, make(chan error, 1)}
 	select {
 	case l.commands <- r:
-		return <-r.answer
+		err := await(l, r.answer, ErrStopped)
+		if err == nil && l.Recorder != nil {
+			// What a person asked for must survive from here on. Why it would not
+			// is a condition; it is carried out all the same.
+			_ = l.Recorder.Sync()
+		}
+		return err
 	case <-l.done:
 		return ErrStopped
 	case <-ctx.Done():
@@ -55,6 +61,8 @@ func (l *Loop) command(c Command) error {
 	} else {
 		r.facts = ObserveService(r.facts, e)
 	}
+	l.keepAll(r)
+	l.step(StepPersonAsked, true)
 	l.turn(r)
 	return nil
 }

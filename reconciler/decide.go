@@ -125,7 +125,10 @@ func unwanted(want *spec.Service, f *Facts, i *Instance, now time.Time) Cause {
 func stopping(want *spec.Service, f *Facts, n int, now time.Time) verdict {
 	i := &f.Replicas[n]
 	v := verdict{phase: status.PhaseTerminating, reason: i.Cause.reason(), since: i.StoppingAt}
-	if !i.asked() {
+	if i.unclear() {
+		return unclear(want, f, n, now)
+	}
+	if !i.asked() || i.Cause == CauseLeftOver {
 		// Nobody asked: what is left has no claim to a grace.
 		v.since = i.EndedAt
 		v.reason = ReasonMainEnded
@@ -155,6 +158,21 @@ func stopping(want *spec.Service, f *Facts, n int, now time.Time) verdict {
 	}
 	v.next = deadline
 	return v
+}
+
+// unclear is a replica in whose group something lives that nobody can tell what
+// it is. It is left alone, and no successor starts beside it, until somebody
+// wants it to end: then all of it gets the stop signal and the grace.
+func unclear(want *spec.Service, f *Facts, n int, now time.Time) verdict {
+	i := &f.Replicas[n]
+	cause := unwanted(want, f, i, now)
+	if cause == CauseNone && i.personAsked() {
+		cause = CauseRestarted
+	}
+	if cause == CauseNone {
+		return verdict{phase: status.PhaseHeld, reason: ReasonRecordUnreadable, since: i.EndedAt}
+	}
+	return verdict{action: Action{DeedSignalGroup, n, cause}, phase: status.PhaseTerminating, reason: cause.reason(), since: now}
 }
 
 // killed is a run whose group was killed and is not gone yet. A look tells who
@@ -194,6 +212,9 @@ func killed(i *Instance, n int, now time.Time, v verdict) verdict {
 func grace(want *spec.Service, i *Instance) time.Duration {
 	if want == nil {
 		want = i.Spec
+	}
+	if want == nil {
+		return defaultGrace
 	}
 	return time.Duration(want.Spec.TerminationGracePeriodSeconds) * time.Second
 }
@@ -235,7 +256,7 @@ func start(want *spec.Service, f *Facts, n int, now time.Time) verdict {
 	}
 	ended := i.EndedAt
 	switch {
-	case i.Spec == nil, !i.runs(want), i.personAsked():
+	case !i.runs(want), i.personAsked():
 		return asap
 	case i.Failure != nil:
 		if gaveUp(s.Backoff.Limit, i) {

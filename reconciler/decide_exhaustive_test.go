@@ -113,6 +113,30 @@ func instances(ordinal int32, ran *spec.Service, distances []time.Duration) map[
 		put("left by a daemon that died", func(i *reconciler.Instance) {
 			*i = reconciler.Instance{ID: id, EndedAt: last, Exit: reconciler.Exit{Unknown: true}, Cause: reconciler.CauseLeftOver}
 		})
+		put("left by a daemon that died, after a run that is known", func(i *reconciler.Instance) {
+			ended(reconciler.Exit{Code: 1}, 2)(i)
+			i.Run, i.GoneAt, i.Cause = 0, time.Time{}, reconciler.CauseLeftOver
+		})
+		put("left by a daemon that died, after a run that was told to stop", func(i *reconciler.Instance) {
+			ended(reconciler.Exit{Signal: 15}, 0)(i)
+			i.Run, i.GoneAt, i.StoppingAt, i.Cause = 0, time.Time{}, last.Add(-time.Second), reconciler.CauseLeftOver
+		})
+		unclear := func(i *reconciler.Instance) {
+			*i = reconciler.Instance{ID: id, EndedAt: last, Exit: reconciler.Exit{Unknown: true}, Cause: reconciler.CauseUnclear}
+		}
+		put("with a record that cannot be read", unclear)
+		put("with a record that cannot be read, restart asked", func(i *reconciler.Instance) {
+			unclear(i)
+			i.EndedAt, i.RestartAskedAt = last.Add(-time.Second), last
+		})
+		put("with a record that cannot be read, told to stop", func(i *reconciler.Instance) {
+			unclear(i)
+			i.EndedAt, i.StoppingAt, i.RestAt, i.Cause = last.Add(-time.Second), last, last, reconciler.CauseRestarted
+		})
+		put("with a record that could not be read, gone", func(i *reconciler.Instance) {
+			unclear(i)
+			i.GoneAt = last
+		})
 		for streak := int32(1); streak <= 3; streak++ {
 			put(fmt.Sprintf("exited 0, %d in a row", streak), ended(reconciler.Exit{}, streak))
 			put(fmt.Sprintf("exited 1, %d in a row", streak), ended(reconciler.Exit{Code: 1}, streak))

@@ -128,7 +128,7 @@ func (h *history) happen(kind, which int) {
 		e.Run--
 	}
 	left := []reconciler.Process{{Pid: 7, Name: "web"}}
-	switch kind % 10 {
+	switch kind % 12 {
 	case 0:
 		e.Kind, e.Pid = reconciler.EventStarted, 100
 	case 1:
@@ -148,6 +148,10 @@ func (h *history) happen(kind, which int) {
 	case 8:
 		e.Kind = reconciler.EventForgotten
 	case 9:
+		e.Kind = reconciler.EventFound
+	case 10:
+		e.Kind = reconciler.EventUnclear
+	case 11:
 		e.Kind, e.Run = reconciler.EventChecked, h.facts.CheckRun
 		if which%2 == 0 {
 			e.Failure = &reconciler.Failure{Reason: reconciler.ReasonCommandNotFound, Message: "cannot find it"}

@@ -56,6 +56,9 @@ const (
 	// EventFound: something lives in the replica's group that no record of
 	// ours explains: left over from a daemon that died.
 	EventFound
+	// EventUnclear: something lives in the replica's group for which there is a
+	// record that cannot be read, so nobody can tell what it is.
+	EventUnclear
 	// EventStop, EventStart and EventRestart: a person (By) asked. Until is
 	// the end of a stop, zero for none.
 	EventStop
@@ -104,14 +107,41 @@ const (
 	CauseShutdown        // the daemon shuts down
 	CauseMainEnded       // the main process ended and left these behind
 	CauseLeftOver        // a daemon that died left these behind
+	CauseUnclear         // a daemon that died left these behind, with a record that cannot be read
 )
+
+// causeNames are how causes are written down; they may not change.
+var causeNames = [...]string{
+	CauseNone: "", CauseEdited: "Edited", CauseRemoved: "Removed", CauseScaled: "Scaled", CauseStopped: "Stopped",
+	CauseRestarted: "Restarted", CauseShutdown: "Shutdown", CauseMainEnded: "MainEnded", CauseLeftOver: "LeftOver",
+	CauseUnclear: "Unclear",
+}
+
+// String is the name of the cause; empty for none.
+func (c Cause) String() string {
+	if int(c) < len(causeNames) {
+		return causeNames[c]
+	}
+	return "Unknown"
+}
+
+// CauseNamed is the inverse of String. A name that is not known, of a later
+// version perhaps, is none: then somebody asked, and it is not known why.
+func CauseNamed(name string) Cause {
+	for c, known := range causeNames {
+		if known == name {
+			return Cause(c)
+		}
+	}
+	return CauseNone
+}
 
 // ofReplica reports whether an event concerns one replica.
 func (k EventKind) ofReplica() bool {
 	switch k {
 	case EventStarted, EventStartFailed, EventExited, EventEmptied, EventInspected, EventForgotten,
 		EventStartTaken, EventSignalled, EventGroupSignalled, EventKilled, EventInspectTaken, EventForgetTaken,
-		EventFound:
+		EventFound, EventUnclear:
 		return true
 	case EventChecked, EventCheckTaken, EventDeclared, EventStop, EventStart, EventRestart,
 		EventShutdown, EventShutdownNow:

@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"strconv"
+	"strings"
 	"syscall"
 
 	"svc.d/spec"
@@ -18,8 +19,20 @@ import (
 //     process has ended. If Exited says that processes are left, exactly one
 //     Emptied follows when the last of them is gone; if it does not, nothing
 //     of the run is left and Emptied is not sent.
-//   - For each replica in whose group something lives when the host is opened
-//     (Config.Found), exactly one Emptied with Run 0 comes when it is gone.
+//   - A host is opened with the records of an earlier loop, and goes on as if it
+//     had started what they tell of. For a record of a run that had started and
+//     not ended, exactly one Exited with its Run comes when the main process
+//     ends, or at once when that one does not live any more; how it ended may be
+//     unknown. For a record of a run that had ended and left something, exactly
+//     one Emptied with its Run comes when nothing is left, or at once.
+//   - What else lives in the group of such a run counts as left by it, also a
+//     later run of which no record was kept.
+//   - For each other replica in whose group something lives (Config.Found: no
+//     record, or one of a run that is over or was not yet answered;
+//     Config.Unclear: a record that cannot be read), exactly one Emptied with
+//     Run 0 comes when it is gone.
+//   - Opening signals nobody, and forgets a replica of which there is no record
+//     and in whose group nothing lives.
 //   - A Start for a replica in whose group something lives fails; it never
 //     runs beside it.
 //   - Signal and Kill never reach a process outside the replica's group.
@@ -42,6 +55,16 @@ type Host interface {
 	Kill(id ReplicaID) error
 }
 
+// Pauser is a Host that can stand still for a handover.
+type Pauser interface {
+	// Pause has the host deliver what it is about to deliver and nothing more;
+	// the answer is closed then. What happens from then on is not lost: it is
+	// told after Resume, or to the host of the process image that takes over.
+	Pause() <-chan struct{}
+	// Resume ends a pause.
+	Resume()
+}
+
 // ReplicaID names one replica of a service; it is shown as "web-0".
 type ReplicaID struct {
 	Service string
@@ -51,6 +74,17 @@ type ReplicaID struct {
 // String returns the service's name, a hyphen and the ordinal.
 func (id ReplicaID) String() string {
 	return id.Service + "-" + strconv.Itoa(int(id.Ordinal))
+}
+
+// ParseReplicaID is the inverse of String.
+func ParseReplicaID(name string) (ReplicaID, bool) {
+	i := strings.LastIndexByte(name, '-')
+	if i <= 0 {
+		return ReplicaID{}, false
+	}
+	n, err := strconv.ParseInt(name[i+1:], 10, 32)
+	id := ReplicaID{Service: name[:i], Ordinal: int32(n)}
+	return id, err == nil && n >= 0 && id.String() == name
 }
 
 // Scope says whom a signal is for.

@@ -95,6 +95,12 @@ func (i *Instance) Quiet() bool {
 // asked reports whether somebody told the latest run to end.
 func (i *Instance) asked() bool { return !i.StoppingAt.IsZero() }
 
+// unclear reports whether something lives in the group of which nobody can tell
+// what it is, and nobody has wanted it to end.
+func (i *Instance) unclear() bool {
+	return i.Cause == CauseUnclear && i.stage() == stageLeftOver && !i.asked()
+}
+
 // daemonized reports whether the main process ended with success at once and
 // left processes behind: what a program does that puts itself in the
 // background.
@@ -122,9 +128,13 @@ func (i *Instance) replaced() Cause {
 	return CauseEdited
 }
 
-// runs reports whether the latest run was started from what is wanted now.
+// runs reports whether the latest run was started from what is wanted now. What
+// nobody can tell is taken for it: that it ended is no reason to run a job again.
 func (i *Instance) runs(want *spec.Service) bool {
-	return i.Spec == want || i.Spec != nil && spec.SameProcess(&i.Spec.Spec, &want.Spec)
+	if i.Spec == nil {
+		return i.Cause == CauseUnclear && !i.asked()
+	}
+	return i.Spec == want || spec.SameProcess(&i.Spec.Spec, &want.Spec)
 }
 
 // Facts is what is known of one service. Decide's unit is the service with all

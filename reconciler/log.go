@@ -31,6 +31,8 @@ func (l *Loop) logEvent(r *record, e Event) {
 		log.Info("Process ended", values...)
 	case EventFound:
 		log.Info("Found processes of a daemon that died; killing them")
+	case EventUnclear:
+		log.Info("Found processes whose record cannot be read; leaving them alone")
 	case EventInspected:
 		log.Info("Killed processes do not end", "left", e.Processes)
 	case EventChecked:

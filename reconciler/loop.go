@@ -22,8 +22,29 @@ type Config struct {
 	// something; for each the host sends one Emptied with Run 0 when it is
 	// gone.
 	Found []ReplicaID
-	// Conditions are what the host has to say of itself; shown as they are.
-	Conditions []status.Condition
+	// Unclear are the replicas in whose groups something lives for which there
+	// is a record that cannot be read; for each the host sends one Emptied with
+	// Run 0 when it is gone.
+	Unclear []ReplicaID
+	// Restored is what an earlier loop had recorded. For each run in it that had
+	// not ended, the host goes on as if it had started it: Exited comes when it
+	// ends, or at once when it has; likewise Emptied. The loop owns the slice.
+	Restored []Record
+	// Recorder keeps what must outlive the process; nil is nobody.
+	Recorder Recorder
+	// First is the first set, when somebody has taken it from Sets; nil if not.
+	First *spec.Set
+	// Declared is told of each set; nil is nobody. It must not block.
+	Declared func(*spec.Set)
+	// Conditions are what others than the loop have to say, shown as they are;
+	// nil is nobody. It must not block.
+	Conditions func() []status.Condition
+	// Beat is called every Heartbeat while the loop turns, for a watchdog; not
+	// at all when Heartbeat is 0. It must not block.
+	Heartbeat time.Duration
+	Beat      func()
+	// Step is told of each step of which a crash must do no harm; nil is nobody.
+	Step func(Step)
 	// Verify makes what "cannot happen" a panic instead of a log line.
 	Verify bool
 
@@ -46,11 +67,15 @@ type Loop struct {
 	set      *spec.Set
 	actions  []Action // scratch of turn
 	busy     int      // records that are not quiet
+	pending  int      // starts and forgets that the host has not answered yet
+	beatAt   time.Time
 	stopping time.Time
+	handover *handoverRequest // what waits for the host's answers; nil is nothing
 
 	commands  chan commandRequest
 	snapshots chan snapshotRequest
 	shutdowns chan bool
+	handovers chan *handoverRequest
 	done      chan struct{}
 }
 
@@ -65,7 +90,7 @@ type record struct {
 	busy   bool
 }
 
-// NewLoop returns a loop that does nothing until Run.
+// NewLoop returns a loop that knows what was restored and does nothing until Run.
 func NewLoop(c Config) *Loop {
 	if c.Observe == nil {
 		c.Observe = Observe
@@ -73,28 +98,44 @@ func NewLoop(c Config) *Loop {
 	if c.Decide == nil {
 		c.Decide = Decide
 	}
-	return &Loop{
+	l := &Loop{
 		Config:    c,
 		services:  map[string]*record{},
 		commands:  make(chan commandRequest),
 		snapshots: make(chan snapshotRequest),
 		shutdowns: make(chan bool),
+		handovers: make(chan *handoverRequest),
 		done:      make(chan struct{}),
 	}
+	l.restore()
+	return l
 }
 
-// Run reconciles until a shutdown is complete, or ctx is done: then it returns
-// at once, ctx's error, and leaves everything running. It may be called once.
+// Run reconciles until a shutdown is complete, or a handover has succeeded, or
+// ctx is done: then it returns at once, ctx's error, and leaves everything
+// running. It may be called once.
 func (l *Loop) Run(ctx context.Context) error {
 	defer close(l.done)
 	l.timer = time.NewTimer(time.Hour)
 	l.timer.Stop()
 	defer l.timer.Stop()
+	if l.Heartbeat > 0 {
+		l.beatAt = l.now().Add(l.Heartbeat)
+	}
 	for _, id := range l.Found {
 		l.happened(Event{Kind: EventFound, Replica: id})
 	}
+	for _, id := range l.Unclear {
+		l.happened(Event{Kind: EventUnclear, Replica: id})
+	}
+	if l.First != nil {
+		l.declare(l.First)
+	}
 	events := l.Host.Events()
 	for l.stopping.IsZero() || l.busy > 0 {
+		if l.handedOver() {
+			return nil
+		}
 		offer, to := l.offer()
 		l.arm()
 		// Ready cases run in random order; none may depend on another's turn.
@@ -114,6 +155,11 @@ func (l *Loop) Run(ctx context.Context) error {
 			r.answer <- l.snapshot(r.names)
 		case immediately := <-l.shutdowns:
 			l.shutdown(immediately)
+		case r := <-l.asked():
+			l.prepare(r)
+		case <-l.abandoned():
+			l.endHandover(context.Cause(l.handover.ctx))
+		case <-l.still():
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -123,6 +169,22 @@ func (l *Loop) Run(ctx context.Context) error {
 
 // ErrStopped answers whoever asks a loop that has ended.
 var ErrStopped = errors.New("the daemon has stopped")
+
+// await waits for the loop's answer to somebody; it is none when the loop ends
+// without one.
+func await[T any](l *Loop, answer <-chan T, none T) T {
+	select {
+	case a := <-answer:
+		return a
+	case <-l.done:
+	}
+	select {
+	case a := <-answer: // its last deed
+		return a
+	default:
+		return none
+	}
+}
 
 // Shutdown asks to stop everything: in order and with grace, or, when
 // immediately is true, by killing it. It is one-way. It returns when the loop
@@ -148,6 +210,7 @@ func (l *Loop) now() time.Time {
 // wake turns every record whose time has come.
 func (l *Loop) wake() {
 	now := l.now()
+	l.beat(now)
 	for len(l.due) > 0 && !l.due[0].due.After(now) {
 		r := l.due[0]
 		l.due.remove(r)
@@ -162,6 +225,7 @@ func (l *Loop) arm() {
 	if len(l.due) > 0 {
 		earliest = l.due[0].due
 	}
+	earliest = earlier(earliest, l.beatAt)
 	if earliest.Equal(l.armed) {
 		return
 	}
@@ -176,18 +240,24 @@ func (l *Loop) arm() {
 // happened takes in what the host saw.
 func (l *Loop) happened(e Event) {
 	e.At = l.now()
+	switch e.Kind {
+	case EventStarted, EventStartFailed, EventForgotten:
+		l.pending--
+	default:
+	}
+	l.step(stepOf(e.Kind), true)
 	r := l.services[e.Replica.Service]
 	if r == nil {
 		if e.Kind == EventChecked || e.Kind == EventInspected {
 			return // a late answer about what was removed meanwhile
 		}
-		if e.Kind != EventFound {
+		if e.Kind != EventFound && e.Kind != EventUnclear {
 			l.impossible("Event of an unknown service", e)
 			return
 		}
 		r = l.add(e.Replica.Service)
 	}
-	if e.Kind == EventFound && r.facts.index(e.Replica.Ordinal) < 0 {
+	if (e.Kind == EventFound || e.Kind == EventUnclear) && r.facts.index(e.Replica.Ordinal) < 0 {
 		r.facts.Replicas = append(r.facts.Replicas, Instance{ID: e.Replica})
 		slices.SortFunc(r.facts.Replicas, byOrdinal)
 	}
@@ -201,19 +271,33 @@ func (l *Loop) observe(r *record, e Event) {
 	r.facts = ObserveService(r.facts, e)
 	if n := r.facts.index(e.Replica.Ordinal); n >= 0 && e.Kind.ofReplica() {
 		r.facts.Replicas[n] = l.Observe(r.facts.Replicas[n], e)
+		if e.Kind.kept() {
+			l.keep(r, &r.facts.Replicas[n])
+		}
 	}
 }
 
 // declare takes in a new set: whoever's pointer changed has changed.
 func (l *Loop) declare(set *spec.Set) {
 	l.logSet(l.set, set)
+	first := l.set == nil
+	if l.Declared != nil {
+		l.Declared(set)
+	}
 	l.set = set
 	if !l.stopping.IsZero() {
 		return
 	}
+	if first {
+		defer l.turnAll()
+	}
 	var changed []string
 	for name, want := range set.Services {
-		if r := l.services[name]; r == nil || r.want != want {
+		r := l.services[name]
+		if r != nil && (first || r.want != want) && l.unedited(r, want) {
+			continue
+		}
+		if r == nil || r.want != want {
 			changed = append(changed, name)
 		}
 	}
@@ -235,9 +319,28 @@ func (l *Loop) declare(set *spec.Set) {
 func (l *Loop) want(r *record, want *spec.Service) {
 	e := Event{Kind: EventDeclared, Service: want, At: l.now()}
 	l.logDeclared(r, want)
+	fresh := r.want == nil && len(r.facts.Replicas) == 0
 	r.want = want
 	r.facts = ObserveService(r.facts, e)
+	if !fresh { // its manifest tells all that there is to know
+		l.keepAll(r)
+	}
 	l.turn(r)
+}
+
+// turnAll decides about every service: when what is wanted is known at last, what
+// was restored has its turn.
+func (l *Loop) turnAll() {
+	names := make([]string, 0, len(l.services))
+	for name := range l.services {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if r := l.services[name]; r != nil {
+			l.turn(r)
+		}
+	}
 }
 
 func (l *Loop) add(name string) *record {

@@ -22,19 +22,33 @@ type world struct {
 	loop    *reconciler.Loop
 	sets    chan *spec.Set
 	ended   chan error
+	keeper  *keeper
+	cancel  context.CancelFunc
 }
 
 func newWorld(t *testing.T, script func(reconciler.Work) hosttest.Behaviour, found ...reconciler.ReplicaID) *world {
-	w := &world{t: t, sets: make(chan *spec.Set), ended: make(chan error, 1)}
-	w.machine = hosttest.NewMachine(hosttest.Config{Script: script})
+	w := newWorldOf(t, hosttest.Config{Script: script})
 	for _, id := range found {
 		w.machine.Plant(id, hosttest.Child{})
 	}
-	w.loop = reconciler.NewLoop(reconciler.Config{
-		Host: w.machine, Sets: w.sets, Log: logr.Discard(), Verify: true, Found: found,
-	})
-	go func() { w.ended <- w.loop.Run(context.Background()) }()
+	w.run(reconciler.Config{Found: found})
 	return w
+}
+
+// newWorldOf has no loop yet.
+func newWorldOf(t *testing.T, c hosttest.Config) *world {
+	return &world{t: t, keeper: newKeeper(), machine: hosttest.NewMachine(c)}
+}
+
+// run has a loop of its own for the machine.
+func (w *world) run(c reconciler.Config) {
+	w.sets, w.ended = make(chan *spec.Set), make(chan error, 1)
+	c.Host, c.Sets, c.Log, c.Verify, c.Recorder = w.machine, w.sets, logr.Discard(), true, w.keeper
+	var ctx context.Context
+	ctx, w.cancel = context.WithCancel(context.Background())
+	loop, ended := reconciler.NewLoop(c), w.ended
+	w.loop = loop
+	go func() { ended <- loop.Run(ctx) }()
 }
 
 // end shuts the world down and waits for it.
@@ -49,6 +63,7 @@ func (w *world) end() {
 			w.t.Errorf("after the shutdown %v still has %v", s.Replica, s.Processes)
 		}
 	}
+	w.cancel()
 	w.machine.Close()
 }
 

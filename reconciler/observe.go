@@ -13,9 +13,9 @@ import (
 func Observe(i Instance, e Event) Instance {
 	switch e.Kind {
 	case EventFound:
-		if i.stage() == stageIdle {
-			i.EndedAt, i.GoneAt, i.Exit, i.Cause = e.At, time.Time{}, Exit{Unknown: true}, CauseLeftOver
-		}
+		return found(i, e, CauseLeftOver)
+	case EventUnclear:
+		return found(i, e, CauseUnclear)
 	case EventStartTaken:
 		return begin(i, e)
 	case EventStarted:
@@ -40,6 +40,9 @@ func Observe(i Instance, e Event) Instance {
 		i.StoppingAt, i.Cause = e.At, e.Cause
 	case EventGroupSignalled:
 		i.RestAt = e.At
+		if !i.asked() {
+			i.StoppingAt, i.Cause = e.At, e.Cause
+		}
 	case EventKilled:
 		i.KilledAt = e.At
 		if i.stage() == stageLive && !i.asked() {
@@ -72,6 +75,24 @@ func Observe(i Instance, e Event) Instance {
 		}
 	case EventChecked, EventCheckTaken, EventDeclared, EventStop, EventShutdown, EventShutdownNow:
 		// of the service, not of a replica
+	}
+	return i
+}
+
+// found is a replica in whose group something lives that is of no run which is
+// known. What is known of the last run stays: when the group is empty, that
+// decides again what it had decided before.
+func found(i Instance, e Event, cause Cause) Instance {
+	if i.stage() != stageIdle {
+		return i
+	}
+	i.Run = 0 // as Emptied will have it
+	if i.EndedAt.IsZero() {
+		i.EndedAt, i.Exit = e.At, Exit{Unknown: true}
+	}
+	i.GoneAt, i.KilledAt, i.RestAt, i.Cause = time.Time{}, time.Time{}, time.Time{}, cause
+	if cause == CauseUnclear {
+		i.StoppingAt = time.Time{} // nobody has asked this one to end
 	}
 	return i
 }
@@ -176,7 +197,7 @@ func ObserveService(f Facts, e Event) Facts {
 		}
 		f.ShutdownNowAt = e.At
 	case EventStarted, EventStartFailed, EventExited, EventEmptied, EventInspected, EventForgotten,
-		EventStartTaken, EventGroupSignalled, EventInspectTaken, EventForgetTaken, EventFound:
+		EventStartTaken, EventGroupSignalled, EventInspectTaken, EventForgetTaken, EventFound, EventUnclear:
 		// of one replica
 	}
 	return f
@@ -212,16 +233,8 @@ func declared(f Facts, e Event) Facts {
 			replicas[n].Spec = want
 		}
 	}
-	have := len(replicas)
-	for ordinal := range want.Spec.Replicas {
-		if f.index(ordinal) < 0 {
-			replicas = append(replicas, Instance{ID: ReplicaID{f.Name, ordinal}})
-		}
-	}
-	if len(replicas) > have {
-		slices.SortFunc(replicas, byOrdinal)
-	}
-	f.Replicas = replicas
+	f.Replicas = withReplicas(f.Name, replicas, want.Spec.Replicas)
+	slices.SortFunc(f.Replicas, byOrdinal)
 	return f
 }
 

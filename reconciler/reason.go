@@ -32,6 +32,7 @@ const (
 	ReasonShuttingDown         Reason = "ShuttingDown"         // the daemon stops everything
 	ReasonMainEnded            Reason = "MainProcessEnded"     // what the main process left is being killed
 	ReasonLeftOver             Reason = "LeftOver"             // what a daemon that died left is being killed
+	ReasonRecordUnreadable     Reason = "RecordUnreadable"     // it is not known what lives in its group: it is left alone
 	ReasonStuck                Reason = "Stuck"                // killed, and something does not go
 	ReasonExited               Reason = "Exited"               // it ended by itself
 	ReasonDaemonized           Reason = "Daemonized"           // it put itself in the background
@@ -61,6 +62,8 @@ func (c Cause) reason() Reason {
 		return ReasonMainEnded
 	case CauseLeftOver:
 		return ReasonLeftOver
+	case CauseUnclear:
+		return ReasonRecordUnreadable
 	case CauseNone:
 		return ""
 	}

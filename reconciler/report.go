@@ -111,6 +111,9 @@ func message(want *spec.Service, f *Facts, i *Instance, v verdict) string {
 		return "its main process " + ended(i) + "; what it left behind is being killed: " + names(i.Left)
 	case ReasonLeftOver:
 		return "processes that an earlier daemon left are being killed"
+	case ReasonRecordUnreadable:
+		return "something lives in its group and its record cannot be read, so nobody can tell whether it is this service; " +
+			"it is left alone and nothing is started beside it; `reconciler restart " + i.ID.String() + "` or removing its manifest ends it"
 	case ReasonStuck:
 		return "was killed and does not end: " + names(i.Left)
 	case ReasonExited:
@@ -178,6 +181,8 @@ func ended(i *Instance) string {
 		ran = ran.Round(time.Second)
 	}
 	switch {
+	case i.StartedAt.IsZero():
+		return "ended, it is not known how"
 	case i.Exit.Unknown:
 		return fmt.Sprintf("ended after %s, it is not known how", ran)
 	case i.Exit.Signal != 0:
@@ -279,12 +284,14 @@ func conditions(f *Facts, r *rollout, replicas []status.Replica) []status.Condit
 	if n := slices.IndexFunc(replicas, func(s status.Replica) bool { return s.Reason == string(ReasonReplacementHalted) }); n >= 0 {
 		add("ReplacementHalted", ReasonReplacementHalted, replicas[n].Message, replicas[n].Since)
 	}
-	for _, one := range replicas {
-		if one.Reason == string(ReasonStuck) {
-			add("Stuck", ReasonStuck, one.Name+" "+one.Message, one.Since)
-			break
+	// Of one kind the first says enough.
+	first := func(typ string, reason Reason, between string) {
+		if n := slices.IndexFunc(replicas, func(s status.Replica) bool { return s.Reason == string(reason) }); n >= 0 {
+			add(typ, reason, replicas[n].Name+between+replicas[n].Message, replicas[n].Since)
 		}
 	}
+	first("Stuck", ReasonStuck, " ")
+	first("RecordUnreadable", ReasonRecordUnreadable, ": ")
 	return all
 }
 

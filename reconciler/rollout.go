@@ -67,7 +67,7 @@ func (r *rollout) waitFor(want *spec.Service, f *Facts, n int, now time.Time) {
 			r.wait(ReasonReplacementPending, i.StartedAt, ready)
 		}
 	case stageIdle:
-		if i.Spec == nil || !i.runs(want) || i.asked() {
+		if !i.runs(want) || i.asked() {
 			r.wait(ReasonReplacementPending, i.EndedAt, time.Time{}) // it is about to start
 			return
 		}

@@ -155,6 +155,76 @@ var situations = map[string]func() *story{
 	"42 a start failed because something lives in its group": func() *story {
 		return tell(service()).failStart(0, ReasonGroupOccupied, "cannot start /usr/bin/web: its cgroup is not empty")
 	},
+	"43 its record cannot be read": func() *story {
+		return tell(service()).unclear().act().after(time.Hour)
+	},
+	"44 its record cannot be read and no manifest declares it any more": func() *story {
+		return tell(service(grace10s)).unclear().after(time.Minute).declare(nil).act().after(time.Second)
+	},
+	"45 its record cannot be read and a person stops it": func() *story {
+		return tell(service(grace10s)).unclear().after(time.Minute).observe(Event{Kind: EventStop, By: "ann"}).act().after(time.Second)
+	},
+	"46 its record cannot be read and a person asked for a restart": func() *story {
+		return tell(service(grace10s)).unclear().after(time.Minute).at(0, Event{Kind: EventRestart}).act().after(10 * time.Second)
+	},
+	"47 a person's restart ended what could not be told": func() *story {
+		return tell(service()).unclear().after(time.Minute).at(0, Event{Kind: EventRestart}).act().after(time.Second).
+			at(0, Event{Kind: EventEmptied})
+	},
+	"48 its record cannot be read and the daemon shuts down": func() *story {
+		return tell(service()).unclear().after(time.Minute).observe(Event{Kind: EventShutdown}).act()
+	},
+	"49 its record cannot be read and an edit changes nothing for it": func() *story {
+		return tell(service()).unclear().after(time.Minute).declare(service(args("-v"))).act()
+	},
+	"50 what could not be told ended by itself": func() *story {
+		return tell(service()).unclear().after(time.Minute).at(0, Event{Kind: EventEmptied})
+	},
+	"51 what could not be told ended by itself, and may have been a job": func() *story {
+		return tell(service(never)).unclear().after(time.Minute).at(0, Event{Kind: EventEmptied})
+	},
+	"52 one of three has a record that cannot be read: the others are not replaced": func() *story {
+		return tell(service(replicas(3))).run(1).run(2).unclear().after(time.Minute).declare(service(replicas(3), args("-v")))
+	},
+	"53 it ran on while no daemon lived": func() *story {
+		return tell(service()).run(0).after(time.Minute).crash().after(time.Hour)
+	},
+	"54 Always, and it ended while no daemon lived": func() *story {
+		return tell(service()).run(0).exit(0, 1).run(0).after(time.Second).crash().after(30 * time.Second).gone(0)
+	},
+	"55 OnFailure, and it ended while no daemon lived: nobody knows that it was success": func() *story {
+		return tell(service(onFailure)).run(0).after(time.Minute).crash().after(time.Hour).gone(0)
+	},
+	"56 Never, and it ended while no daemon lived": func() *story {
+		return tell(service(never)).run(0).after(time.Minute).crash().after(time.Hour).gone(0)
+	},
+	"57 it was told to stop and ended while no daemon lived": func() *story {
+		return tell(service(never)).run(0).after(time.Minute).declare(service(never, args("-v"))).checked(nil).act().crash().after(time.Second).gone(0)
+	},
+	"58 the daemon ended before it knew of the start": func() *story {
+		return tell(service()).taken(0).after(time.Second).crash().after(time.Second)
+	},
+	"59 the daemon ended before it knew of the start, which worked": func() *story {
+		return tell(service()).taken(0).after(time.Second).crash().after(time.Second).at(0, Event{Kind: EventFound}).act()
+	},
+	"60 a person's stop outlives the daemon": func() *story {
+		return tell(service()).run(0).after(time.Minute).observe(Event{Kind: EventStop, By: "ann"}).act().die(0, syscall.SIGTERM).
+			crash().after(time.Hour)
+	},
+	"61 a back-off outlives the daemon": func() *story {
+		return tell(service()).run(0).exit(0, 1).run(0).exit(0, 1).run(0).exit(0, 1).crash().after(time.Second)
+	},
+	"62 a start that was not recorded is ended, and the job stays done": func() *story {
+		return tell(service(never)).run(0).after(time.Minute).exit(0, 0).crash().after(time.Second).
+			at(0, Event{Kind: EventFound}).act().at(0, Event{Kind: EventEmptied})
+	},
+	"63 a start that a person had asked for and that was not recorded is done again": func() *story {
+		return tell(service(never)).run(0).after(time.Minute).exit(0, 0).at(0, Event{Kind: EventRestart}).crash().after(time.Second).
+			at(0, Event{Kind: EventFound}).act().at(0, Event{Kind: EventEmptied})
+	},
+	"64 the grace goes on where the daemon ended": func() *story {
+		return tell(service(grace10s)).run(0).after(time.Minute).declare(nil).act().after(4 * time.Second).crash().after(2 * time.Second)
+	},
 }
 
 // TestSituations compares phase, reason, message, times and deeds with the

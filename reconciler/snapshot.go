@@ -47,7 +47,10 @@ func (l *Loop) Snapshot(ctx context.Context, names ...string) (*Snapshot, error)
 	r := snapshotRequest{names, make(chan *Snapshot, 1)}
 	select {
 	case l.snapshots <- r:
-		s := <-r.answer
+		s := await(l, r.answer, nil)
+		if s == nil {
+			return nil, ErrStopped
+		}
 		s.render()
 		return s, nil
 	case <-l.done:
@@ -60,7 +63,10 @@ func (l *Loop) Snapshot(ctx context.Context, names ...string) (*Snapshot, error)
 // snapshot copies what the report needs; the words are found by the asker's
 // goroutine (render), so that the loop is not held up.
 func (l *Loop) snapshot(names []string) *Snapshot {
-	s := &Snapshot{At: l.now(), Set: l.set, Stopping: l.stopping, Conditions: slices.Clone(l.Conditions)}
+	s := &Snapshot{At: l.now(), Set: l.set, Stopping: l.stopping}
+	if l.Conditions != nil {
+		s.Conditions = slices.Clone(l.Conditions())
+	}
 	add := func(r *record) {
 		f := r.facts
 		f.Replicas = slices.Clone(f.Replicas)

@@ -95,6 +95,30 @@ func (s *story) checked(f *Failure) *story {
 	return s.observe(Event{Kind: EventChecked, Service: s.want, Run: s.runs, Replica: ReplicaID{"web", -1}, Failure: f})
 }
 
+// crash ends the daemon; one that comes after it has the records of all
+// replicas and nothing else.
+func (s *story) crash() *story {
+	var kept []Record
+	f := s.facts
+	for _, i := range f.Replicas {
+		kept = append(kept, Record{
+			At: s.now, Want: s.want, DeclaredAt: f.DeclaredAt, EditedAt: f.EditedAt, Generation: f.Generation,
+			StoppedAt: f.StoppedAt, StoppedUntil: f.StoppedUntil, StoppedBy: f.StoppedBy, Instance: i,
+		})
+	}
+	l := NewLoop(Config{Restored: kept})
+	s.want, s.facts, s.runs = l.services["web"].want, l.services["web"].facts, l.runs
+	return s
+}
+
+// gone is an end that no daemon saw.
+func (s *story) gone(ordinal int32) *story {
+	return s.at(ordinal, Event{Kind: EventExited, Exit: Exit{Unknown: true}})
+}
+
+// unclear is what a daemon finds whose record of it cannot be read.
+func (s *story) unclear() *story { return s.at(0, Event{Kind: EventUnclear}) }
+
 // act observes what Decide wants done now, as if it was done.
 func (s *story) act() *story {
 	for range 20 {
