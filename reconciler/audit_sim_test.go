@@ -3,6 +3,7 @@ package reconciler_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing/synctest"
 	"time"
 
@@ -61,8 +62,11 @@ func (w *storm) unsettled() string {
 		if len(s.Status.ReplicaStatuses) != expected {
 			return fmt.Sprintf("%s has %d replicas of %d", s.Metadata.Name, len(s.Status.ReplicaStatuses), expected)
 		}
+		unclear := slices.ContainsFunc(s.Status.ReplicaStatuses, func(r status.Replica) bool {
+			return r.Reason == string(reconciler.ReasonRecordUnreadable)
+		})
 		for _, r := range s.Status.ReplicaStatuses {
-			if !mayLast(a, r, now) {
+			if !mayLast(a, r, now) && !(unclear && r.Reason == string(reconciler.ReasonReplacementPending)) {
 				return fmt.Sprintf("%s is %s for %s: %s (wanted %+v)", r.Name, r.Phase, r.Reason, r.Message, a.want.Spec)
 			}
 		}
@@ -86,7 +90,7 @@ func mayLast(a *account, r status.Replica, now time.Time) bool {
 			return false
 		}
 	case status.PhaseHeld:
-		return held
+		return held || r.Reason == string(reconciler.ReasonRecordUnreadable)
 	case status.PhaseCompleted, status.PhaseFailed:
 		return a.want.Spec.RestartPolicy != spec.RestartAlways || r.Reason == string(reconciler.ReasonRestartLimitExceeded)
 	case status.PhasePending:

@@ -52,10 +52,12 @@ type account struct {
 	touched           time.Time
 	heldAt, heldUntil time.Time
 	restartAsked      map[int32]time.Time
+	startAsked        time.Time
 }
 
 // book is a replica as the machine saw it.
 type book struct {
+	run       uint64
 	service   *spec.Service // of the last run
 	takenAt   time.Time     // the start was accepted
 	startedAt time.Time
@@ -71,6 +73,15 @@ type book struct {
 	left    bool
 	streak  int32
 	ends    []time.Time
+	// former are the streak and ends before this run's end was counted: after a
+	// crash it may be told once more.
+	former struct {
+		streak int32
+		ends   []time.Time
+	}
+	// unclearSince is when nobody could tell any more what lives; zero while
+	// that is known or was wanted to end.
+	unclearSince time.Time
 }
 
 func (b *books) account(name string) *account {
@@ -119,7 +130,7 @@ func (b *books) see(r hosttest.Record) {
 			k.streak, k.ends = 0, nil
 		}
 		*k = book{
-			service: r.Service, takenAt: r.At, streak: k.streak, ends: k.ends,
+			run: r.Run, service: r.Service, takenAt: r.At, streak: k.streak, ends: k.ends,
 			grace: r.Service.Spec.TerminationGracePeriodSeconds,
 		}
 	case hosttest.Started:
@@ -128,7 +139,11 @@ func (b *books) see(r hosttest.Record) {
 		k.endedAt, k.goneAt, k.failed = r.At, r.At, true
 		k.count(r.At)
 	case hosttest.Exited:
-		k.endedAt, k.exit, k.left = r.At, r.Exit, r.Lives > 1
+		if !k.endedAt.IsZero() {
+			k.streak, k.ends = k.former.streak, k.former.ends
+		}
+		k.former.streak, k.former.ends = k.streak, k.ends
+		k.endedAt, k.exit, k.left, k.goneAt = r.At, r.Exit, r.Lives > 1 || !r.MainLives && r.Lives > 0, time.Time{}
 		if !k.left {
 			k.goneAt = r.At
 		}
@@ -139,13 +154,15 @@ func (b *books) see(r hosttest.Record) {
 			k.count(r.At)
 		}
 	case hosttest.Emptied:
-		k.goneAt = r.At
+		k.goneAt, k.unclearSince = r.At, time.Time{}
 	case hosttest.Signalled:
+		b.judgeUnclear(a, k, r)
 		b.judgeSignal(a, k, r)
 		if k.askedAt.IsZero() && k.endedAt.IsZero() && !k.startedAt.IsZero() {
 			k.askedAt = r.At
 		}
 	case hosttest.Killed:
+		b.judgeUnclear(a, k, r)
 		b.judgeKill(k, r)
 		k.killed = true
 		if k.askedAt.IsZero() && k.endedAt.IsZero() && !k.startedAt.IsZero() {
@@ -159,7 +176,7 @@ func (b *books) see(r hosttest.Record) {
 
 func (k *book) count(at time.Time) {
 	k.streak++
-	k.ends = append(k.ends, at)
+	k.ends = append(slices.Clone(k.ends), at)
 }
 
 func (b *books) judgeStart(a *account, k *book, r hosttest.Record) {
@@ -175,7 +192,7 @@ func (b *books) judgeStart(a *account, k *book, r hosttest.Record) {
 		b.broken(PersonsStopHolds, "start of %v, which a person has stopped", r.Replica)
 	case r.Service != a.want:
 		b.broken(StartsWhatIsWanted, "start of %v from an older manifest", r.Replica)
-	case k.endedAt.IsZero() || !k.askedAt.IsZero() || !sameProcess(k.service, a.want),
+	case k.service == nil || k.endedAt.IsZero() || !k.askedAt.IsZero() || !sameProcess(k.service, a.want),
 		a.touchedSince(k.endedAt, r.At), a.restartAskedSince(k.takenAt, r.Replica.Ordinal):
 		// There is more reason for it than the end of the last run.
 	default:

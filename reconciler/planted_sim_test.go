@@ -1,6 +1,7 @@
 package reconciler_test
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -71,12 +72,15 @@ func liveUnasked(i *reconciler.Instance) bool {
 	return main && i.StoppingAt.IsZero()
 }
 
-// planted are mistakes that somebody could make, each with the promise that it
-// must be seen to break.
-var planted = map[string]struct {
+// plant is a mistake and the promise that it must be seen to break.
+type plant struct {
 	bug     bug
 	promise string
-}{
+}
+
+// planted are mistakes that somebody could make, each with the promise that it
+// must be seen to break.
+var planted = map[string]plant{
 	"a start is forgotten once it was taken, and given again": {observing(
 		func(i reconciler.Instance, e reconciler.Event, right reconciler.Instance) reconciler.Instance {
 			if e.Kind == reconciler.EventStartTaken && e.Run%5 == 0 {
@@ -151,7 +155,7 @@ var planted = map[string]struct {
 				next = time.Time{}
 			}
 			return actions, next
-		}), Converges},
+		}), BackoffResets},
 	"all replicas are replaced at once": {deciding(
 		func(want *spec.Service, f *reconciler.Facts, _ time.Time, actions []reconciler.Action, next time.Time) ([]reconciler.Action, time.Time) {
 			for _, a := range actions {
@@ -268,6 +272,7 @@ func restartOnAnyEdit(e engine) engine {
 // the enumeration of facts.
 func TestPlantedBugsAreCaught(t *testing.T) {
 	const worlds = 12
+	maps.Copy(planted, plantedLives)
 	for sentence, p := range planted {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"svc.d/reconciler"
 	"svc.d/reconciler/hosttest"
 )
 
@@ -104,6 +105,7 @@ func (w *storm) rage(lasting time.Duration) {
 
 // settle is the calm: it must converge, and then nothing may move.
 func (w *storm) settle() {
+	w.survive()
 	w.calm.Store(true)
 	deadline := time.Now().Add(longest + 4*time.Hour)
 	for {
@@ -129,6 +131,7 @@ func (w *storm) settle() {
 			w.broken(NothingKept, "the host keeps %v: %+v", state.Replica, state)
 		}
 	}
+	w.crashInCalm()
 	w.rest()
 }
 
@@ -142,7 +145,8 @@ func (w *storm) rest() {
 	}
 	for _, s := range snapshot.Services {
 		for _, r := range s.Status.ReplicaStatuses {
-			if !r.Next.IsZero() {
+			reason := reconciler.Reason(r.Reason) // or an answer is awaited just now
+			if !r.Next.IsZero() || reason == reconciler.ReasonReplacementBlocked || reason == reconciler.ReasonStarting {
 				waits++
 			}
 		}
@@ -159,6 +163,7 @@ func (w *storm) rest() {
 
 // shutDown ends the world in one of four ways.
 func (w *storm) shutDown() {
+	w.survive()
 	w.mu.Lock()
 	w.books.changing = true
 	w.mu.Unlock()

@@ -12,6 +12,9 @@ import (
 
 // step does one random thing.
 func (w *storm) step() {
+	if w.dead() {
+		w.revive(nil)
+	}
 	name := w.names[w.rng.IntN(len(w.names))]
 	w.mu.Lock()
 	want := w.books.account(name).want
@@ -24,7 +27,7 @@ func (w *storm) step() {
 	}
 	edited := *want
 	ordinal := int32(w.rng.IntN(int(want.Spec.Replicas+1))) - 1
-	switch n := w.rng.IntN(100); {
+	switch n := w.rng.IntN(112); {
 	case n < 28:
 		w.reroll(&edited)
 		w.declare(map[string]*spec.Service{name: &edited})
@@ -53,8 +56,14 @@ func (w *storm) step() {
 		w.ask(reconciler.Command{Kind: reconciler.EventStart, Service: name, Ordinal: -1})
 	case n < 93:
 		w.ask(reconciler.Command{Kind: reconciler.EventRestart, Service: name, Ordinal: ordinal})
-	default:
+	case n < 100:
 		w.crash(name)
+	case n < 104:
+		w.crashAtRest()
+	case n < 109:
+		w.fuse.Store(int64(1 + w.rng.IntN(60)))
+	default:
+		w.handOver()
 	}
 }
 

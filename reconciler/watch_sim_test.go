@@ -16,19 +16,24 @@ const (
 	AlwaysAReason   = "AlwaysAReason"   // what is not as declared says why
 	NoStartBeside   = "NoStartBeside"   // no start is decided while something lives or is under way
 	NothingToNobody = "NothingToNobody" // no signal or kill is decided where nothing lives
+
+	UnclearIsLeftAlone = "UnclearIsLeftAlone" // what nobody can tell is not ended before somebody wants it
 )
 
 // inOneSecond is how many decisions may be made in a second of simulated time:
 // the largest burst of a world is a shutdown, or a set that changes everything.
 const inOneSecond = 30_000
 
-// engine is the pair of functions that a loop runs on.
+// engine is the pair of functions that a loop runs on. The others plant mistakes
+// into a loop that comes after another; nil is none.
 type engine struct {
-	observe func(reconciler.Instance, reconciler.Event) reconciler.Instance
-	decide  func(*spec.Service, *reconciler.Facts, time.Time, []reconciler.Action) ([]reconciler.Action, time.Time)
+	observe  func(reconciler.Instance, reconciler.Event) reconciler.Instance
+	decide   func(*spec.Service, *reconciler.Facts, time.Time, []reconciler.Action) ([]reconciler.Action, time.Time)
+	reopened func(c *reconciler.Config)
+	begun    func(l *reconciler.Loop)
 }
 
-var genuine = engine{reconciler.Observe, reconciler.Decide}
+var genuine = engine{observe: reconciler.Observe, decide: reconciler.Decide}
 
 // watched is an engine under watch. Its functions are called by the loop alone.
 type watched struct {
@@ -88,6 +93,9 @@ func starting(i *reconciler.Instance) bool {
 func judgeAction(want *spec.Service, f *reconciler.Facts, now time.Time, a reconciler.Action, broken func(string, string, ...any)) {
 	i := &f.Replicas[a.Index]
 	main, any := lives(i)
+	if unclear(i) && any {
+		judgeUnclear(want, f, now, a, broken)
+	}
 	occupied := i.Failure != nil && i.Failure.Reason == reconciler.ReasonGroupOccupied
 	switch a.Deed {
 	case reconciler.DeedStart:
@@ -117,6 +125,23 @@ func judgeAction(want *spec.Service, f *reconciler.Facts, now time.Time, a recon
 			broken(NothingToNobody, "a kill of %v was decided on %+v", i.ID, *i)
 		}
 	case reconciler.DeedCheck, reconciler.DeedInspect, reconciler.DeedNone:
+	}
+}
+
+// unclear reports whether nobody can tell what lives of a replica, and nobody has
+// been told to end.
+func unclear(i *reconciler.Instance) bool {
+	return i.Cause == reconciler.CauseUnclear && i.StoppingAt.IsZero()
+}
+
+// judgeUnclear judges what is done where nobody can tell what lives.
+func judgeUnclear(want *spec.Service, f *reconciler.Facts, now time.Time, a reconciler.Action, broken func(string, string, ...any)) {
+	i := &f.Replicas[a.Index]
+	unwanted := want == nil || i.ID.Ordinal >= want.Spec.Replicas || !f.ShutdownAt.IsZero() ||
+		!f.StoppedAt.IsZero() && (f.StoppedUntil.IsZero() || now.Before(f.StoppedUntil))
+	asked := i.RestartAskedAt.After(i.StartTakenAt) || i.StartAskedAt.After(i.StartTakenAt)
+	if a.Deed != reconciler.DeedSignalGroup || !unwanted && !asked {
+		broken(UnclearIsLeftAlone, "deed %d of %v for %d was decided on %+v", a.Deed, i.ID, a.Cause, *i)
 	}
 }
 

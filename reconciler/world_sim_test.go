@@ -2,6 +2,7 @@ package reconciler_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -42,6 +43,7 @@ type storm struct {
 	sets    chan *spec.Set
 	ended   chan error
 	end     context.CancelFunc
+	mortal
 
 	mu         sync.Mutex
 	books      books
@@ -56,7 +58,7 @@ type storm struct {
 // newStorm must be called in a synctest bubble; close ends everything in it.
 func newStorm(seed uint64, services int, e engine) *storm {
 	w := &storm{
-		seed: seed, rng: dice(seed, "world"), sets: make(chan *spec.Set), ended: make(chan error, 1),
+		seed: seed, rng: dice(seed, "world"), mortal: newMortal(e),
 		left: map[reconciler.ReplicaID]bool{},
 	}
 	for n := range services {
@@ -74,32 +76,52 @@ func newStorm(seed uint64, services int, e engine) *storm {
 			}
 			return b
 		},
-		Takes: func(work reconciler.Work) time.Duration { return takes(seed, work) },
+		Takes:    func(work reconciler.Work) time.Duration { return takes(seed, work) },
+		Survives: func(work reconciler.Work) bool { return chance(dice(seed, "survives", work.Replica, work.Run), 0.5) },
+		Tells:    func(id reconciler.ReplicaID, run uint64) bool { return chance(dice(seed, "tells", id, run), 0.5) },
 		Watch: func(r hosttest.Record) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
+			if r.What == hosttest.Exited && r.MainLives {
+				w.died[r.Replica] = r.Run
+			}
 			w.books.see(r)
 		},
 		Fail: func(v hosttest.Violation) { w.broken(v.Promise, "%s", v.Story) },
 	})
 	found := w.plant()
 	w.watched = &watched{engine: w.untilCaught(e), broken: w.broken, reports: true}
-	w.loop = reconciler.NewLoop(reconciler.Config{
-		Host: w.machine, Sets: w.sets, Log: logr.Discard(), Found: found, Verify: true,
-		Observe: w.watched.engine.observe, Decide: w.watched.decision,
-	})
-	ctx, cancel := context.WithCancel(context.Background())
-	w.end = cancel
+	w.open(reconciler.Config{Found: found})
+	return w
+}
+
+// open runs a loop on the machine.
+func (w *storm) open(c reconciler.Config) {
+	w.sets, w.ended = make(chan *spec.Set), make(chan error, 1)
+	w.fuse.Store(0)
+	c.Host, c.Sets, c.Log, c.Verify = w.machine, w.sets, logr.Discard(), true
+	c.Observe, c.Decide, c.Step = w.watched.engine.observe, w.watched.decision, w.burn
+	if c.Recorder == nil {
+		c.Recorder = w.keeper
+	}
+	loop, ended := reconciler.NewLoop(c), w.ended
+	if w.bugs.begun != nil && c.Restored != nil && !w.caught.Load() {
+		w.bugs.begun(loop)
+	}
+	var ctx context.Context
+	ctx, w.end = context.WithCancel(context.Background())
+	w.loop = loop
 	go func() {
+		err := errCrashed
 		defer func() {
 			if p := recover(); p != nil {
 				w.broken(CannotHappen, "the loop panics: %v\n%s", p, debug.Stack())
-				w.ended <- nil
+				err = nil
 			}
+			ended <- err
 		}()
-		w.ended <- w.loop.Run(ctx)
+		err = loop.Run(ctx)
 	}()
-	return w
 }
 
 // untilCaught is an engine that turns good once a promise was broken, so that a
@@ -175,7 +197,7 @@ func (w *storm) change(names []string, tell func(), after func(now time.Time)) {
 		w.books.account(name).touched = now
 	}
 	after(now)
-	w.books.changed(one)
+	w.books.changed(one && !w.dead()) // what a crash interrupts may be done or not
 	w.mu.Unlock()
 }
 
@@ -227,10 +249,13 @@ func (w *storm) ask(c reconciler.Command) {
 			for id, k := range former {
 				*w.books.book(id) = k
 			}
+			if errors.Is(err, reconciler.ErrStopped) {
+				w.interrupted[c.Service] = true
+			}
 		case c.Kind == reconciler.EventStop:
 			a.heldAt, a.heldUntil = now, c.Until
 		case c.Kind == reconciler.EventStart:
-			a.heldAt, a.heldUntil = time.Time{}, time.Time{}
+			a.heldAt, a.heldUntil, a.startAsked = time.Time{}, time.Time{}, now
 		default:
 			for ordinal := range int32(10) {
 				if c.Ordinal < 0 || c.Ordinal == ordinal {
