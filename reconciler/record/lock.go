@@ -1,5 +1,3 @@
-// Package record is what outlives the process. So far it holds the lock that
-// keeps a second daemon away from a state directory.
 package record
 
 import (
@@ -75,12 +73,26 @@ func TakeLock(ctx context.Context, stateDir string) (*Lock, error) {
 		}
 	}
 	l := &Lock{file}
-	if err := l.sign(); err != nil {
-		file.Close()
-		return nil, err
+	l.sign()
+	return l, nil
+}
+
+// InheritLock is the lock that was taken by the process image before this one,
+// as the descriptor that it carried through exec(2). It stays locked all the
+// while, since an flock belongs to the open file.
+func InheritLock(fd int) (*Lock, error) {
+	syscall.CloseOnExec(fd)
+	l := &Lock{os.NewFile(uintptr(fd), lockFile)}
+	if err := flock(l.file); err != nil {
+		l.file.Close()
+		return nil, fmt.Errorf("cannot take over the lock: %w", err)
 	}
 	return l, nil
 }
+
+// Fd is the descriptor for the image that comes after this one. It stays the
+// lock's.
+func (l *Lock) Fd() int { return int(l.file.Fd()) }
 
 // Release gives the lock up. The file stays.
 func (l *Lock) Release() error {
@@ -90,15 +102,11 @@ func (l *Lock) Release() error {
 }
 
 // sign leaves our pid for the error message of whoever is refused. Nothing is
-// decided by it.
-func (l *Lock) sign() error {
-	if err := l.file.Truncate(0); err != nil {
-		return fmt.Errorf("cannot write %s: %w", l.file.Name(), err)
+// decided by it, so it may fail: on a full disk, too, a daemon must get in.
+func (l *Lock) sign() {
+	if l.file.Truncate(0) == nil {
+		_, _ = l.file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
-	if _, err := l.file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0); err != nil {
-		return fmt.Errorf("cannot write %s: %w", l.file.Name(), err)
-	}
-	return nil
 }
 
 func flock(file *os.File) error {
