@@ -273,8 +273,6 @@ func (t *cgroupTree) remove(name string) error {
 	}
 }
 
-func (t *cgroupTree) conditions() []Condition { return nil }
-
 // close removes our group if it is empty.
 func (t *cgroupTree) close() error {
 	entries, err := os.ReadDir(t.root)

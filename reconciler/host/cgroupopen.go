@@ -6,7 +6,6 @@ import (
 	"hash/fnv"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,29 +15,83 @@ import (
 	"svc.d/reconciler"
 )
 
-// openCgroupTree makes or finds our group below the one that we run in.
-func openCgroupTree(stateDir string) (*cgroupTree, error) {
+// cgroupPath is where our group is: below parent or, when that is empty, below
+// the group that we run in. What systemd calls a delegated sub-group (the xattr
+// user.delegate is on the group above it) holds us alone; ours is beside it then.
+func cgroupPath(stateDir, parent string) (string, error) {
 	abs, err := filepath.Abs(stateDir)
 	if err != nil {
-		return nil, fmt.Errorf("cannot find the state directory: %w", err)
+		return "", fmt.Errorf("cannot find the state directory: %w", err)
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the mounts: %w", err)
-	}
-	own, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return nil, fmt.Errorf("cannot read our own cgroup: %w", err)
-	}
-	parent, err := ownCgroup(string(mounts), string(own))
-	if err != nil {
-		return nil, err
+	if parent == "" {
+		if parent, err = runningIn(); err != nil {
+			return "", err
+		}
+		if above := filepath.Dir(parent); delegated(above) {
+			parent = above
+		}
+	} else if err := makeCgroup(parent); err != nil {
+		return "", err
 	}
 	sum := fnv.New64a()
 	_, _ = sum.Write([]byte(abs))
-	root := filepath.Join(parent, fmt.Sprintf("reconciler-%016x", sum.Sum64()))
-	if err := os.Mkdir(root, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("cannot make our cgroup: %w", err)
+	return filepath.Join(parent, fmt.Sprintf("reconciler-%016x", sum.Sum64())), nil
+}
+
+// delegated says whether systemd has handed the group over (systemd.exec(5),
+// DelegateSubgroup=).
+func delegated(group string) bool {
+	var buf [8]byte
+	for _, name := range []string{"user.delegate", "trusted.delegate"} {
+		if n, err := unix.Getxattr(group, name, buf[:]); err == nil && string(buf[:n]) == "1" {
+			return true
+		}
+	}
+	return false
+}
+
+// makeCgroup makes the group that somebody has named, and those above it.
+func makeCgroup(path string) error {
+	var fs unix.Statfs_t
+	for above := path; ; above = filepath.Dir(above) {
+		if err := unix.Statfs(above, &fs); err == nil {
+			break
+		} else if err != unix.ENOENT || above == "/" {
+			return fmt.Errorf("cannot use the cgroup %s: %w", path, err)
+		}
+	}
+	if fs.Type != unix.CGROUP2_SUPER_MAGIC {
+		return fmt.Errorf("cannot use the cgroup %s: it is not in a cgroup v2 tree", path)
+	}
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return fmt.Errorf("cannot make the cgroup %s: %w", path, err)
+	}
+	return nil
+}
+
+// runningIn is the path of the group that we run in.
+func runningIn() (string, error) {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", fmt.Errorf("cannot read the mounts: %w", err)
+	}
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return "", fmt.Errorf("cannot read our own cgroup: %w", err)
+	}
+	return ownCgroup(string(mounts), string(own))
+}
+
+// openCgroupTree opens our group and locks it. It makes it when that is asked
+// for. carried, unless 0, is its descriptor that is locked already.
+func openCgroupTree(root string, make bool, carried int) (*cgroupTree, error) {
+	if make {
+		if err := os.Mkdir(root, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			return nil, fmt.Errorf("cannot make our cgroup: %w", err)
+		}
+	}
+	if carried != 0 && sameFile(carried, root) {
+		return openCgroupEvents(root, carried)
 	}
 	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -48,6 +101,15 @@ func openCgroupTree(stateDir string) (*cgroupTree, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("cannot lock our cgroup %s: %w", root, err)
 	}
+	return openCgroupEvents(root, fd)
+}
+
+func sameFile(fd int, path string) bool {
+	var a, b unix.Stat_t
+	return unix.Fstat(fd, &a) == nil && unix.Stat(path, &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino
+}
+
+func openCgroupEvents(root string, fd int) (*cgroupTree, error) {
 	events, err := unix.Openat(fd, "cgroup.events", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		_ = unix.Close(fd)
@@ -55,6 +117,9 @@ func openCgroupTree(stateDir string) (*cgroupTree, error) {
 	}
 	return &cgroupTree{root: root, rootFD: fd, events: events}, nil
 }
+
+// errTreeInUse is that another daemon lives there.
+var errTreeInUse = errors.New("a daemon that lives uses it, though the lock in its state directory is gone")
 
 // lockTree keeps two daemons from sharing one tree, where each would kill what
 // the other runs: whoever removes the state directory removes its lock. A child
@@ -67,7 +132,7 @@ func lockTree(fd int) error {
 		case err == nil:
 			return nil
 		case err == unix.EWOULDBLOCK && waited >= patience:
-			return errors.New("a daemon that lives uses it, though the lock in its state directory is gone")
+			return errTreeInUse
 		case err != unix.EWOULDBLOCK && err != unix.EINTR:
 			return err
 		}
@@ -115,9 +180,8 @@ func below(dir, path string) (string, bool) {
 	return rest, ok && (rest == "" || rest[0] == '/')
 }
 
-// leftOver lists the replicas in whose group something lives, and removes the
-// other groups.
-func (t *cgroupTree) leftOver(log logr.Logger) ([]reconciler.ReplicaID, error) {
+// list lists the replicas that have a group.
+func (t *cgroupTree) list(log logr.Logger) ([]reconciler.ReplicaID, error) {
 	entries, err := os.ReadDir(t.root)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list our cgroup: %w", err)
@@ -127,32 +191,21 @@ func (t *cgroupTree) leftOver(log logr.Logger) ([]reconciler.ReplicaID, error) {
 		if !e.IsDir() {
 			continue
 		}
-		populated, err := t.populated(e.Name())
-		if err != nil {
-			return nil, fmt.Errorf("cannot read the cgroup %s: %w", e.Name(), err)
+		if id, known := reconciler.ParseReplicaID(e.Name()); known {
+			ids = append(ids, id)
+			continue
 		}
-		id, known := parseReplicaID(e.Name())
+		populated, err := t.populated(e.Name())
 		switch {
-		case !populated:
+		case err != nil:
+			return nil, fmt.Errorf("cannot read the cgroup %s: %w", e.Name(), err)
+		case populated:
+			log.Info("Left a cgroup alone that is not ours", "cgroup", filepath.Join(t.root, e.Name()))
+		default:
 			if err := t.remove(e.Name()); err != nil {
 				log.Error(err, "Kept an empty cgroup")
 			}
-		case known:
-			ids = append(ids, id)
-		default:
-			log.Info("Left a cgroup alone that is not ours", "cgroup", filepath.Join(t.root, e.Name()))
 		}
 	}
 	return ids, nil
-}
-
-// parseReplicaID is the inverse of ReplicaID.String.
-func parseReplicaID(name string) (reconciler.ReplicaID, bool) {
-	i := strings.LastIndexByte(name, '-')
-	if i <= 0 {
-		return reconciler.ReplicaID{}, false
-	}
-	n, err := strconv.ParseInt(name[i+1:], 10, 32)
-	id := reconciler.ReplicaID{Service: name[:i], Ordinal: int32(n)}
-	return id, err == nil && n >= 0 && id.String() == name
 }

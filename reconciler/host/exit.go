@@ -67,16 +67,25 @@ const killedAtBirth = time.Second
 // threads have ended.
 func (h *Host) mainEnded(g *group) {
 	options := unix.WEXITED | unix.WNOHANG
-	keep := h.grouping.reapAfter()
-	if keep {
+	if g.in.reapAfter() {
 		options |= unix.WNOWAIT
 	}
 	exit, ended, err := waitExit(g.pidfd, options)
-	if !ended {
+	switch {
+	case err == unix.ECHILD:
+		h.strangerEnded(g)
+	case !ended:
 		h.awaitTracer(g, err)
-		return
+	default:
+		h.at(StepExitReaped)
+		h.tellEnded(g, exit)
 	}
-	pids, alive := h.grouping.survivors(g)
+}
+
+// tellEnded tells that the main process has ended.
+func (h *Host) tellEnded(g *group, exit reconciler.Exit) {
+	keep := g.in.reapAfter()
+	pids, alive := g.in.survivors(g)
 
 	h.mu.Lock()
 	if exit.Signal == unix.SIGKILL && time.Since(g.startedAt) < killedAtBirth {
@@ -84,7 +93,9 @@ func (h *Host) mainEnded(g *group) {
 		// cgroupTree.prepare.
 		g.killed = true
 	}
-	h.watcher.remove(g.pidfd, g.pidfdToken)
+	if g.pidfd >= 0 {
+		h.watcher.remove(g.pidfd, g.pidfdToken)
+	}
 	if !keep || !alive {
 		h.reap(g)
 	}
@@ -95,8 +106,12 @@ func (h *Host) mainEnded(g *group) {
 	} else {
 		g.phase = phaseIdle
 	}
+	in := g.in
 	h.mu.Unlock()
 
+	if !alive {
+		h.abandon(g.id, in)
+	}
 	h.send(e)
 	if alive {
 		h.watchSurvivors(g)
@@ -135,7 +150,7 @@ func (h *Host) reap(g *group) {
 	if g.pidfd < 0 {
 		return
 	}
-	if h.grouping.reapAfter() {
+	if g.in.reapAfter() {
 		_, _, _ = waitExit(g.pidfd, unix.WEXITED|unix.WNOHANG)
 	}
 	_ = unix.Close(g.pidfd)
@@ -148,7 +163,7 @@ func (h *Host) reap(g *group) {
 func (h *Host) watchSurvivors(g *group) {
 	h.mu.Lock()
 	if g.eventsFD < 0 {
-		g.eventsFD = h.grouping.openEvents(g.id)
+		g.eventsFD = g.in.openEvents(g.id)
 		if g.eventsFD >= 0 {
 			var err error
 			if g.eventsToken, err = h.watcher.add(g.eventsFD, unix.EPOLLPRI, func() { h.survivorsChanged(g) }); err != nil {
@@ -169,7 +184,7 @@ func (h *Host) survivorsChanged(g *group) {
 			var buf [256]byte
 			_, _ = unix.Pread(g.eventsFD, buf[:], 0) // reading arms the next notification
 		}
-		pids, alive := h.grouping.survivors(g)
+		pids, alive := g.in.survivors(g)
 		if !alive {
 			h.groupEmptied(g)
 			return
@@ -266,6 +281,18 @@ func (h *Host) groupEmptied(g *group) {
 	}
 	h.reap(g)
 	g.phase = phaseIdle
+	in := g.in
 	h.mu.Unlock()
+	h.abandon(g.id, in)
 	h.send(reconciler.Event{Kind: reconciler.EventEmptied, Replica: g.id, Run: g.run})
+}
+
+// abandon removes the empty group of a replica from a tree of an earlier daemon:
+// nothing is started there any more.
+func (h *Host) abandon(id reconciler.ReplicaID, in grouping) {
+	if t, ok := in.(*cgroupTree); ok && in != h.grouping {
+		if err := t.forget(id); err != nil {
+			h.log.Error(err, "Kept an empty cgroup")
+		}
+	}
 }

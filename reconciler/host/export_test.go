@@ -1,5 +1,20 @@
 package host
 
+import (
+	"sync"
+
+	"github.com/go-logr/logr"
+)
+
+// WatchOrphans reaps orphans until it is told to stop.
+func WatchOrphans(forks *sync.RWMutex, ours func() map[int32]bool) (stop func()) {
+	return startReaper(logr.Discard(), forks, ours).close
+}
+
+// Children are the children of this process, as the kernel lists them and as all
+// processes name their parent.
+func Children() (listed, byParent []int32) { return children(), childrenByParent() }
+
 // HangDirectStarts makes workers hang that look for a program which can be
 // executed directly, until it is released. It stands for a call to the kernel
 // that does not return.
@@ -7,3 +22,6 @@ func (h *Host) HangDirectStarts() (release func()) {
 	h.programs.mu.Lock()
 	return h.programs.mu.Unlock
 }
+
+// InstanceOf names a state directory, as the mark of a process does.
+func InstanceOf(stateDir string) string { return instanceOf(stateDir) }

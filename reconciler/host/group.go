@@ -24,6 +24,14 @@ type group struct {
 	id    reconciler.ReplicaID
 	phase phase
 	run   uint64
+	// in holds the processes of the present run together.
+	in grouping
+	// ticks is when the main process started: what an adopted one is known by.
+	ticks uint64
+	// looks and waited count the attempts to identify an adopted main process,
+	// and the time in which its parent did not reap it.
+	looks  int
+	waited time.Duration
 	// killed says that cgroup.kill was written: see cgroupTree.prepare.
 	killed    bool
 	startedAt time.Time
@@ -38,8 +46,8 @@ type group struct {
 	stage                                  *stage
 }
 
-func newGroup(id reconciler.ReplicaID) *group {
-	return &group{id: id, pidfd: -1, eventsFD: -1, survivorFD: -1}
+func newGroup(id reconciler.ReplicaID, in grouping) *group {
+	return &group{id: id, in: in, pidfd: -1, eventsFD: -1, survivorFD: -1}
 }
 
 // closeAll closes what the group holds. The watcher must have let go.
@@ -78,8 +86,6 @@ type grouping interface {
 	kill(g *group) error
 	// forget removes what is kept for a replica in whose group nothing lives.
 	forget(id reconciler.ReplicaID) error
-	conditions() []Condition
-	close() error
 }
 
 // signalAll sends sig to those of the pids that still belong after a pidfd of

@@ -17,15 +17,23 @@ import (
 
 // Options say how to open a Host.
 type Options struct {
-	// StateDir is the daemon's state directory. Only its absolute path is used:
-	// the name of our cgroup comes from it, so that a successor of a daemon
-	// that died finds what that left.
+	// StateDir is the daemon's state directory. The name of our cgroup comes
+	// from its absolute path, and the file "cgroups" in it names the cgroups
+	// that daemons of this boot have used.
 	StateDir string
+	// CgroupRoot is the cgroup below which ours is made; empty is the one that
+	// we run in.
+	CgroupRoot string
+	// Kept is what was known before; nil is nothing.
+	Kept *Kept
+	// Step is told of each step of which a crash must do no harm; nil is nobody.
+	Step func(reconciler.Step)
 	// LogDir is where output goes: <LogDir>/<service>/<ordinal>.log. It is made
 	// when it is missing.
 	LogDir string
 	// NoCgroups does without cgroups: sessions and process groups hold the
-	// processes together as well as they can.
+	// processes together as well as they can. So it is, too, when cgroups cannot
+	// be used; Conditions tells.
 	NoCgroups bool
 	// Workers is how many starts may be under way at a time; 0 stands for 2.
 	Workers int
@@ -51,7 +59,12 @@ type Host struct {
 	log        logr.Logger
 	logDir     string
 	executable string
-	grouping   grouping
+	grouping   grouping // of new runs
+	sessions   *sessions
+	instance   string        // names this state directory in the mark of a process
+	trees      []*cgroupTree // the first one is grouping, if that is one
+	conditions []Condition
+	step       func(reconciler.Step)
 	remote     *remotePaths
 	accounts   accounts
 	programs   programs
@@ -63,18 +76,26 @@ type Host struct {
 	done    chan struct{}
 	workers *workers
 	watcher *watcher
+	reaper  *reaper // nil when no orphans come to this process
+
+	// forks is held for reading from a fork until its child is registered: who
+	// looks for children that are not ours waits for that.
+	forks sync.RWMutex
 
 	mu     sync.Mutex
 	groups map[reconciler.ReplicaID]*group
 	checks map[*stage]struct{}
-	found  []reconciler.ReplicaID
+	trials map[int32]struct{} // pids of Try
+
+	found, unclear []reconciler.ReplicaID
+	restored       []reconciler.Record
+	adopted        int
 }
 
 var _ reconciler.Host = (*Host)(nil)
 
-// Open takes the machine into service. It fails when cgroups are wanted and
-// cannot be used, with the reason. Nothing of an earlier daemon's is killed.
-// One process opens one Host at a time.
+// Open takes the machine into service, and takes over what an earlier daemon
+// started. Nothing of it is killed. One process opens one Host at a time.
 func Open(o Options) (*Host, error) {
 	if IsExecStage() {
 		return nil, errors.New("cannot open the host: main did not call RunExecStage")
@@ -93,8 +114,8 @@ func Open(o Options) (*Host, error) {
 		log: o.Log, logDir: logDir, executable: o.Executable,
 		remote: newRemotePaths(o.RemotePaths),
 		work:   make(chan reconciler.Work), events: make(chan reconciler.Event), done: make(chan struct{}),
-		groups: map[reconciler.ReplicaID]*group{}, checks: map[*stage]struct{}{},
-		null: -1,
+		groups: map[reconciler.ReplicaID]*group{}, checks: map[*stage]struct{}{}, trials: map[int32]struct{}{},
+		null: -1, step: o.Step,
 	}
 	if err := h.open(o); err != nil {
 		h.release()
@@ -102,7 +123,25 @@ func Open(o Options) (*Host, error) {
 	}
 	h.workers = startWorkers(h, o.Workers)
 	h.watcher.start()
+	h.reaper = startReaper(h.log, &h.forks, h.ownChildren)
 	return h, nil
+}
+
+// ownChildren are the processes that the host waits for.
+func (h *Host) ownChildren() map[int32]bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ours := make(map[int32]bool, len(h.groups))
+	for _, g := range h.groups {
+		ours[g.pid] = true // that of an exec stage, too
+	}
+	for s := range h.checks {
+		ours[s.pid] = true
+	}
+	for pid := range h.trials {
+		ours[pid] = true
+	}
+	return ours
 }
 
 func (h *Host) open(o Options) error {
@@ -120,46 +159,17 @@ func (h *Host) open(o Options) error {
 	if h.watcher, err = openWatcher(h.log); err != nil {
 		return err
 	}
-	if o.NoCgroups {
-		h.grouping = newSessions()
-		return nil
-	}
-	tree, err := openCgroupTree(o.StateDir)
-	if err != nil {
-		return fmt.Errorf("cannot use cgroups: %w (--no-cgroups does without them, with fewer guarantees)", err)
-	}
-	h.grouping = tree
-	if err := h.probe(tree); err != nil {
-		return fmt.Errorf("cannot use cgroups: %w (--no-cgroups does without them, with fewer guarantees)", err)
-	}
-	return h.adopt(tree)
-}
-
-// adopt finds what an earlier daemon left and removes groups in which nothing
-// lives.
-func (h *Host) adopt(tree *cgroupTree) error {
-	ids, err := tree.leftOver(h.log)
-	if err != nil {
+	h.sessions = &sessions{}
+	h.instance = instanceOf(o.StateDir)
+	if err := h.openGroupings(o); err != nil {
 		return err
 	}
-	for _, id := range ids {
-		g := newGroup(id)
-		// Whether it was killed before is not known: see cgroupTree.prepare.
-		g.phase, g.killed = phaseEnded, true
-		h.groups[id] = g
-		h.found = append(h.found, id)
-		h.watchSurvivors(g)
-	}
-	return nil
+	return h.adopt(o.Kept)
 }
-
-// Found are the replicas in whose group something lived when the host was
-// opened. When the last of it is gone, Emptied tells, with Run 0.
-func (h *Host) Found() []reconciler.ReplicaID { return h.found }
 
 // Conditions are what people should know about the machine. They do not change
 // while the host is open.
-func (h *Host) Conditions() []Condition { return h.grouping.conditions() }
+func (h *Host) Conditions() []Condition { return h.conditions }
 
 // Work implements reconciler.Host.
 func (h *Host) Work() chan<- reconciler.Work { return h.work }
@@ -174,6 +184,7 @@ func (h *Host) Events() <-chan reconciler.Event { return h.events }
 func (h *Host) Close() error {
 	close(h.done)
 	h.workers.wait()
+	h.reaper.close()
 	h.watcher.close()
 	h.mu.Lock()
 	for s := range h.checks {
@@ -184,7 +195,10 @@ func (h *Host) Close() error {
 		g.closeAll()
 	}
 	h.mu.Unlock()
-	err := h.grouping.close()
+	var err error
+	for _, t := range h.trees {
+		err = errors.Join(err, t.close())
+	}
 	h.release()
 	return err
 }
@@ -221,12 +235,15 @@ func (h *Host) Signal(id reconciler.ReplicaID, sig syscall.Signal, scope reconci
 	}
 	switch scope {
 	case reconciler.ScopeMain:
-		if g.phase != phaseRunning {
-			return nil
+		if g.phase != phaseRunning || g.pidfd < 0 && g.pid == 0 {
+			return nil // it has ended, told or not
+		}
+		if g.pidfd < 0 {
+			return fmt.Errorf("cannot signal %s: its process is not identified yet", id)
 		}
 		return ignoreGone(unix.PidfdSendSignal(g.pidfd, sig, nil, 0), "signal", id)
 	case reconciler.ScopeGroup:
-		return h.grouping.signal(g, sig)
+		return g.in.signal(g, sig)
 	}
 	panic("unreachable scope")
 }
@@ -239,7 +256,7 @@ func (h *Host) Kill(id reconciler.ReplicaID) error {
 	if g == nil {
 		return nil
 	}
-	err := h.grouping.kill(g)
+	err := g.in.kill(g)
 	if g.pidfd >= 0 {
 		// The main process may have moved itself to another cgroup.
 		err = errors.Join(err, ignoreGone(unix.PidfdSendSignal(g.pidfd, unix.SIGKILL, nil, 0), "kill", id))

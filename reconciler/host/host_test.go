@@ -54,12 +54,13 @@ func open(t *testing.T, o host.Options) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
+	m := &machine{t: t, host: h, dir: dir}
 	t.Cleanup(func() {
-		if err := h.Close(); err != nil {
+		if err := m.host.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return &machine{t: t, host: h, dir: dir}
+	return m
 }
 
 func web(command ...string) *spec.Service {

@@ -40,7 +40,7 @@ func TestOwnCgroup(t *testing.T) {
 func TestParseReplicaID(t *testing.T) {
 	tests := map[string]bool{"web-0": true, "a-b-12": true, "web": false, "-0": false, "web-01": false, "web-": false, "_probe": false, "web-99999999999": false}
 	for name, want := range tests {
-		id, ok := parseReplicaID(name)
+		id, ok := reconciler.ParseReplicaID(name)
 		if ok != want || ok && id.String() != name {
 			t.Errorf("%q: got %v, %v", name, id, ok)
 		}

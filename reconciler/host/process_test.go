@@ -35,6 +35,8 @@ func perform(act string) int {
 		return inherit()
 	case "lead":
 		return leaveThreads()
+	case "orphans":
+		return inheritOrphans()
 	}
 	fmt.Println("unknown act", act)
 	return 2

@@ -15,15 +15,31 @@ import (
 // The number of a session belongs to nobody else while its leader is unreaped,
 // so the leader stays a zombie until the group is empty. A process that makes a
 // session of its own escapes.
+//
+// A leader that an earlier daemon started is reaped by somebody else. Its number
+// is still nobody else's as long as anything of the session lives (a number is
+// free when no process has it as its process, group or session), so then it is
+// looked whether another process has it before anything is signalled.
 type sessions struct{}
-
-func newSessions() *sessions { return &sessions{} }
 
 func (*sessions) prepare(reconciler.ReplicaID, bool) (int, bool, error) { return -1, false, nil }
 
 func (*sessions) survivors(g *group) ([]int32, bool) {
+	if g.reused() {
+		return nil, false
+	}
 	pids, all := sessionMembers(g.pid)
 	return pids, len(pids) > 0 || !all
+}
+
+// reused says that the number of the session's leader is another process's, so
+// that nothing of the session can be left.
+func (g *group) reused() bool {
+	if g.pidfd >= 0 || g.pid == 0 || g.ticks == 0 {
+		return false
+	}
+	s, ok := readStat(g.pid)
+	return ok && s.startTicks != g.ticks
 }
 
 // sessionMembers scans /proc for living processes of the session, except its
@@ -64,8 +80,8 @@ func (*sessions) signal(g *group, sig syscall.Signal) error {
 }
 
 func signalSession(g *group, sig syscall.Signal) (int, error) {
-	if g.pidfd < 0 {
-		return 0, nil // reaped: the number may be somebody else's
+	if g.pid == 0 || g.reused() {
+		return 0, nil
 	}
 	pids, _ := sessionMembers(g.pid)
 	n, err := signalAll(pids, sig, func() map[int32]bool {
@@ -85,10 +101,10 @@ func signalSession(g *group, sig syscall.Signal) (int, error) {
 // kill kills the process group at once and then, a few times, whatever else is
 // of the session: who forks while we look is seen the next time.
 func (*sessions) kill(g *group) error {
-	if g.pidfd < 0 {
+	if g.pid == 0 {
 		return nil
 	}
-	if err := unix.Kill(-int(g.pid), unix.SIGKILL); err != nil && err != unix.ESRCH && err != unix.EPERM {
+	if err := killProcessGroup(g); err != nil && err != unix.ESRCH && err != unix.EPERM {
 		return fmt.Errorf("cannot kill the process group of %s: %w", g.id, err)
 	}
 	for range 5 {
@@ -102,13 +118,14 @@ func (*sessions) kill(g *group) error {
 
 func (*sessions) forget(reconciler.ReplicaID) error { return nil }
 
-func (*sessions) conditions() []Condition {
-	return []Condition{{
-		Type:   ConditionDegraded,
-		Reason: "NoCgroups",
-		Message: "cgroups are switched off (--no-cgroups): a process that makes a session of its own (a daemon does) escapes its service: " +
-			"it is neither stopped nor seen, nor is what a killed reconciler leaves behind",
-	}}
+// killProcessGroup signals the leader's process group while the leader is our
+// unreaped child; at any other time its number may be another group's.
+func killProcessGroup(g *group) error {
+	if g.pidfd < 0 {
+		return nil
+	}
+	if _, _, err := waitExit(g.pidfd, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT); err == unix.ECHILD {
+		return nil
+	}
+	return unix.Kill(-int(g.pid), unix.SIGKILL)
 }
-
-func (*sessions) close() error { return nil }

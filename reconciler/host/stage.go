@@ -71,6 +71,7 @@ func RunExecStage() {
 		_, _ = unix.Write(stageReportFD, []byte(stageReady))
 		unix.Exit(0)
 	}
+	crashCloned()
 	// The name tells the daemon whether execve has happened, and people what
 	// hangs there.
 	_ = os.WriteFile("/proc/self/comm", []byte(stageName), 0)

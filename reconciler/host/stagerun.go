@@ -34,8 +34,9 @@ func (s *stage) close() {
 	}
 }
 
-// runStage starts an exec stage with the plan.
-func (h *Host) runStage(mode string, p *plan, out, dir int) (*stage, error) {
+// runStage starts an exec stage with the plan. register is called with it before
+// anybody looks for children that are not ours.
+func (h *Host) runStage(mode string, p *plan, out, dir int, register func(*stage)) (*stage, error) {
 	memory, err := unix.MemfdCreate("plan", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, err
@@ -54,7 +55,11 @@ func (h *Host) runStage(mode string, p *plan, out, dir int) (*stage, error) {
 	}
 	defer func() { _ = unix.Close(pipe[1]) }()
 	s := &stage{pidfd: -1, pipe: pipe[0]}
+	h.at(StepSpawnAsked)
+	h.forks.RLock()
+	defer h.forks.RUnlock()
 	pid, err := h.signals.forkExec(h.executable, []string{stageName, mode}, &syscall.ProcAttr{
+		Env:   h.stageEnv(),
 		Files: []uintptr{uintptr(h.null), uintptr(out), uintptr(out), uintptr(memory), uintptr(pipe[1])},
 		Sys:   h.attr(dir, &s.pidfd),
 	})
@@ -63,20 +68,22 @@ func (h *Host) runStage(mode string, p *plan, out, dir int) (*stage, error) {
 		return nil, err
 	}
 	s.pid = int32(pid)
+	h.mu.Lock()
+	register(s)
+	h.mu.Unlock()
 	return s, nil
 }
 
 // spawnStage starts the main process through the exec stage. The answer comes
 // from the watcher's goroutine.
 func (h *Host) spawnStage(g *group, w reconciler.Work, p *plan, out, dir int) (answer, *reconciler.Failure) {
-	s, err := h.runStage(stageStart, p, out, dir)
+	s, err := h.runStage(stageStart, p, out, dir, func(s *stage) {
+		s.work, s.group = w, g
+		g.stage, g.pid, g.pidfd = s, s.pid, s.pidfd
+	})
 	if err != nil {
 		return answer{}, explainStage(w.Replica, err)
 	}
-	s.work, s.group = w, g
-	h.mu.Lock()
-	g.stage, g.pid, g.pidfd = s, s.pid, s.pidfd
-	h.mu.Unlock()
 	return answer{then: func() { h.watchStage(s) }}, nil
 }
 
@@ -112,15 +119,14 @@ func (h *Host) check(w reconciler.Work) answer {
 			return answer{event: e}
 		}
 	}
-	s, err := h.runStage(stageCheck, p, h.null, -1)
+	s, err := h.runStage(stageCheck, p, h.null, -1, func(s *stage) {
+		s.work = w
+		h.checks[s] = struct{}{}
+	})
 	if err != nil {
 		e.Failure = explainStage(w.Replica, err)
 		return answer{event: e}
 	}
-	s.work = w
-	h.mu.Lock()
-	h.checks[s] = struct{}{}
-	h.mu.Unlock()
 	return answer{then: func() { h.watchStage(s) }}
 }
 

@@ -68,13 +68,14 @@ func (h *Host) claim(w reconciler.Work) (*group, *reconciler.Failure) {
 	defer h.mu.Unlock()
 	g := h.groups[w.Replica]
 	if g == nil {
-		g = newGroup(w.Replica)
+		g = newGroup(w.Replica, h.grouping)
 		h.groups[w.Replica] = g
 	}
 	if g.phase != phaseIdle {
 		return nil, occupied(w.Replica)
 	}
-	g.phase, g.run = phaseStarting, w.Run
+	g.phase, g.run, g.in = phaseStarting, w.Run, h.grouping
+	g.waited, g.looks, g.ticks = 0, 0, 0
 	return g, nil
 }
 
@@ -87,6 +88,9 @@ func (h *Host) launch(g *group, w reconciler.Work) (answer, *reconciler.Failure)
 	p, f := makePlan(&h.accounts, w.Service, w.Replica.Ordinal)
 	if f != nil {
 		return answer{}, f
+	}
+	if h.grouping.reapAfter() { // without cgroups
+		p.env = append(p.env, instanceVariable+"="+h.instance+"/"+w.Replica.String())
 	}
 	path, direct, f := h.route(p)
 	if f != nil {
@@ -206,6 +210,9 @@ func (h *Host) spawn(g *group, w reconciler.Work, p *plan, path string, out, dir
 	if p.who.change {
 		sys.Credential = &syscall.Credential{Uid: p.who.uid, Gid: p.who.gid, Groups: p.who.groups, NoSetGroups: !p.who.setGroups}
 	}
+	h.at(StepSpawnAsked)
+	h.forks.RLock()
+	defer h.forks.RUnlock()
 	pid, err := h.signals.forkExec(path, p.argv, &syscall.ProcAttr{
 		Dir: p.dir, Env: p.env, Sys: sys,
 		Files: []uintptr{uintptr(h.null), uintptr(out), uintptr(out)},
@@ -219,12 +226,13 @@ func (h *Host) spawn(g *group, w reconciler.Work, p *plan, path string, out, dir
 // started publishes the main process. It is watched only after Started was
 // told, so that Exited cannot come first.
 func (h *Host) started(g *group, w reconciler.Work, pid int32, pidfd int) answer {
+	h.at(StepExeced)
 	e := reconciler.Event{Kind: reconciler.EventStarted, Replica: w.Replica, Run: w.Run, Pid: pid}
 	if s, ok := readStat(pid); ok {
 		e.StartTicks = s.startTicks
 	}
 	h.mu.Lock()
-	g.pid, g.pidfd, g.phase, g.startedAt = pid, pidfd, phaseRunning, time.Now()
+	g.pid, g.pidfd, g.phase, g.startedAt, g.ticks = pid, pidfd, phaseRunning, time.Now(), e.StartTicks
 	h.mu.Unlock()
 	return answer{event: e, then: func() { h.watchMain(g) }}
 }
@@ -243,12 +251,15 @@ func (h *Host) watchMain(g *group) {
 // inspect describes what lives in the group.
 func (h *Host) inspect(id reconciler.ReplicaID) []reconciler.Process {
 	h.mu.Lock()
-	g := newGroup(id)
-	if known := h.groups[id]; known != nil && h.grouping.reapAfter() {
-		g.pid = known.pid
+	g := newGroup(id, h.grouping)
+	if known := h.groups[id]; known != nil {
+		g.in = known.in
+		if g.in.reapAfter() {
+			g.pid, g.ticks = known.pid, known.ticks
+		}
 	}
 	h.mu.Unlock()
-	pids, alive := h.grouping.survivors(g)
+	pids, alive := g.in.survivors(g)
 	if !alive {
 		return nil
 	}
@@ -264,8 +275,12 @@ func (h *Host) forget(id reconciler.ReplicaID) *reconciler.Failure {
 		return failure(reconciler.ReasonGroupOccupied, "cannot forget %s: something of it still lives", id)
 	}
 	delete(h.groups, id)
+	in := h.grouping
+	if g != nil {
+		in = g.in
+	}
 	h.mu.Unlock()
-	if err := h.grouping.forget(id); err != nil {
+	if err := in.forget(id); err != nil {
 		return failure(reconciler.ReasonCgroupRefused, "cannot forget %s: %v", id, err)
 	}
 	return nil

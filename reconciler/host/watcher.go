@@ -19,11 +19,13 @@ type watcher struct {
 	ended chan struct{} // nil until started
 	alarm int           // eventfd: something is in late
 
-	mu     sync.Mutex
-	closed bool
-	last   uint64
-	ready  map[uint64]func()
-	late   []func() // their time has come
+	mu      sync.Mutex
+	closed  bool
+	paused  chan struct{} // closed when the goroutine stands still; nil when it may run
+	resumed chan struct{} // closed by resume
+	last    uint64
+	ready   map[uint64]func()
+	late    []func() // their time has come
 }
 
 func openWatcher(log logr.Logger) (*watcher, error) {
@@ -124,6 +126,7 @@ func (w *watcher) run() {
 				return false
 			}
 			for _, e := range buf[:n] {
+				w.rest()
 				w.call(uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32)
 			}
 			if w.isClosed() {
@@ -148,6 +151,42 @@ func (w *watcher) isClosed() bool {
 	return w.closed
 }
 
+// pause has the goroutine stand still when it is done with what it is at. The
+// answer is closed then. Nothing is lost: what is ready stays ready.
+func (w *watcher) pause() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.paused == nil {
+		w.paused, w.resumed = make(chan struct{}), make(chan struct{})
+		if w.closed {
+			close(w.paused)
+		} else {
+			_, _ = unix.Write(w.alarm, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+		}
+	}
+	return w.paused
+}
+
+func (w *watcher) resume() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.paused != nil {
+		close(w.resumed)
+		w.paused, w.resumed = nil, nil
+	}
+}
+
+// rest stands still if that is asked for.
+func (w *watcher) rest() {
+	w.mu.Lock()
+	paused, resumed := w.paused, w.resumed
+	w.mu.Unlock()
+	if paused != nil {
+		close(paused)
+		<-resumed
+	}
+}
+
 // close ends the goroutine and waits for it. Nothing is called afterwards.
 func (w *watcher) close() {
 	w.mu.Lock()
@@ -158,6 +197,7 @@ func (w *watcher) close() {
 	w.closed = true
 	clear(w.ready)
 	w.mu.Unlock()
+	w.resume()
 	_ = unix.Close(w.alarm)
 	_ = w.file.Close()
 	if w.ended != nil {
