@@ -27,6 +27,8 @@ var arrows = map[string][]string{
 	"test":                {},
 	"test/beacon":         {},
 	"test/bench":          {"test/world"},
+	"test/vm":             {"test/world"},
+	"test/vm/guest":       {"test/world"},
 	"test/world":          {},
 }
 
@@ -34,15 +36,16 @@ var arrows = map[string][]string{
 // what each costs in machine code (go tool nm -size, x86-64). A new dependency
 // gets a line here.
 var daemonModules = map[string]string{
-	"github.com/go-logr/logr": "the interface that our log is written to; 1 kB",
-	"github.com/go-logr/zapr": "logr on zap; 10 kB",
-	"go.uber.org/zap":         "structured log, JSON and console, without allocations; 155 kB",
-	"go.uber.org/multierr":    "comes with zap; 4 kB",
-	"github.com/spf13/cobra":  "the command line: sub-commands, help, completion; 64 kB",
-	"github.com/spf13/pflag":  "comes with cobra; 23 kB",
-	"golang.org/x/sys":        "pidfd, epoll, inotify, leases, statfs; 19 kB",
-	"golang.org/x/term":       "is this a terminal, and how wide; 1 kB",
-	"go.yaml.in/yaml/v3":      "YAML with the position of every value; 202 kB",
+	"github.com/go-logr/logr":          "the interface that our log is written to; 1 kB",
+	"github.com/go-logr/zapr":          "logr on zap; 10 kB",
+	"go.uber.org/zap":                  "structured log, JSON and console, without allocations; 155 kB",
+	"go.uber.org/multierr":             "comes with zap; 4 kB",
+	"github.com/spf13/cobra":           "the command line: sub-commands, help, completion; 64 kB",
+	"github.com/spf13/pflag":           "comes with cobra; 23 kB",
+	"github.com/coreos/go-systemd/v22": "sd_notify and the watchdog, as systemd has them; 3 kB",
+	"golang.org/x/sys":                 "pidfd, epoll, inotify, leases, statfs; 19 kB",
+	"golang.org/x/term":                "is this a terminal, and how wide; 1 kB",
+	"go.yaml.in/yaml/v3":               "YAML with the position of every value; 202 kB",
 }
 
 // testModules are the modules that tests may use besides.

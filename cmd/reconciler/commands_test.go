@@ -132,6 +132,7 @@ spec: {command: [redis-server], replicas: 2}
 `
 	const misspelt = "apiVersion: svc.d/v1\nkind: Service\nmetadata: {name: web}\nspec: {comand: [x], replicas: -1}\n"
 	empty := func(b *bench) { b.engine.snapshot.Services = nil }
+	const slow = configurationHead + "defaults: {terminationGracePeriodSeconds: 90, backoff: {limit: {restarts: 5, within: 10m}}}\n"
 	tests := map[string]struct {
 		prepare func(*bench)
 		args    []string
@@ -150,32 +151,64 @@ spec: {command: [redis-server], replicas: 2}
 		"get tells what is ignored":                              {foreign, []string{"get"}},
 		"validate tells what is ignored":                         {func(b *bench) { b.write("other/compose.yaml", "services: {web: {image: nginx}}\n") }, []string{"validate", "$DIR/other"}},
 		"get of what was never well tells why":                   {unborn, []string{"get", "service/new"}},
-		"get refuses an unknown output":                          {nil, []string{"get", "-o", "xml"}},
-		"describe tells of a crash loop":                         {troubled, []string{"describe", "db"}},
-		"describe tells of a blocked replacement":                {troubled, []string{"describe", "web"}},
-		"describe tells of what is stuck and what is held":       {troubled, []string{"describe", "job", "web-0"}},
-		"describe without a name gives an example":               {nil, []string{"describe"}},
-		"restart of a service":                                   {nil, []string{"restart", "web"}},
-		"restart of a replica":                                   {nil, []string{"restart", "web-1"}},
-		"restart prefers the service that is called like that":   {nil, []string{"restart", "web-0"}},
-		"restart of a replica that is not there":                 {nil, []string{"restart", "web-2"}},
-		"restart of a held service is refused":                   {troubled, []string{"restart", "web-0"}},
-		"stop until start":                                       {nil, []string{"stop", "web"}},
-		"stop for some time":                                     {nil, []string{"stop", "web", "--for", "10m"}},
-		"stop for no time is refused":                            {nil, []string{"stop", "web", "--for", "0s"}},
-		"stop of a replica is refused":                           {nil, []string{"stop", "web-1"}},
-		"start of what is held":                                  {troubled, []string{"start", "web-0"}},
-		"start of what is not held":                              {nil, []string{"start", "web"}},
-		"prune without a held removal":                           {nil, []string{"prune"}},
-		"prune without confirmation":                             {troubled, []string{"prune"}},
-		"prune with confirmation":                                {troubled, []string{"prune", "--confirm"}},
-		"diff of what is in force":                               {nil, []string{"diff"}},
-		"diff of an edited directory":                            {func(b *bench) { b.write("svc.d/all.yaml", edited) }, []string{"diff"}},
-		"diff of a file covers only that file":                   {func(b *bench) { b.write("cache.yaml", edited) }, []string{"diff", "$DIR/cache.yaml"}},
-		"diff of another directory":                              {func(b *bench) { b.write("other/all.yaml", fleet) }, []string{"diff", "$DIR/other"}},
-		"diff of a broken file stops nothing":                    {func(b *bench) { b.write("svc.d/all.yaml", misspelt) }, []string{"diff"}},
-		"diff of two paths":                                      {nil, []string{"diff", "a", "b"}},
-		"diff with an unknown flag":                              {nil, []string{"diff", "--bogus"}},
+		"get config tells the defaults":                          {found, []string{"get", "config"}},
+		"get config tells where values come from":                {configured, []string{"get", "configuration"}},
+		"get config yaml":                                        {configured, []string{"get", "config", "-o", "yaml"}},
+		"get config json":                                        {found, []string{"get", "config", "-o", "json"}},
+		"get config has no name":                                 {nil, []string{"get", "config", "-o", "name"}},
+		"get config tells why an edit is not in force":           {misconfigured, []string{"get", "config"}},
+		"get config of a daemon that does not tell":              {func(b *bench) { b.mute = true }, []string{"get", "config"}},
+		"get config is the service of that name":                 {renamed, []string{"get", "config"}},
+		"get config among names is a name":                       {nil, []string{"get", "web", "config"}},
+		"help of get":                                            {nil, []string{"get", "--help"}},
+		"validate counts the configuration":                      {func(b *bench) { b.write("svc.d/main.yaml", slow) }, []string{"validate", "$DIR/svc.d"}},
+		"validate of a configuration alone":                      {func(b *bench) { b.write("main.yaml", slow) }, []string{"validate", "$DIR/main.yaml"}},
+		"validate knows the defaults of the configuration":       {patient, []string{"validate", "$DIR/svc.d"}},
+		"diff of a directory has the defaults of its configuration": {
+			func(b *bench) { b.write("svc.d/main.yaml", slow) }, []string{"diff"},
+		},
+		"diff of a file has the defaults of the daemon": {
+			func(b *bench) { configured(b); b.write("db.yaml", strings.Split(fleet, "---")[0]) }, []string{"diff", "$DIR/db.yaml"},
+		},
+		"diff of a file with a daemon that does not tell": {
+			func(b *bench) { b.mute = true; b.write("svc.d/all.yaml", fleet) }, []string{"diff", "$DIR/svc.d/all.yaml"},
+		},
+		"diff of a broken configuration": {
+			func(b *bench) { b.write("svc.d/main.yaml", configurationHead+"prune: obey\n") }, []string{"diff"},
+		},
+		"diff of a broken configuration that is in force": {
+			func(b *bench) {
+				b.write("svc.d/main.yaml", configurationHead+"prune: obey\n")
+				b.engine.snapshot.Set.Configuration = document(b.t, configurationHead+"defaults: {terminationGracePeriodSeconds: 31}\n")
+				b.engine.snapshot.Set.Configuration.Source.File = filepath.Join(b.dir, "svc.d/main.yaml")
+			}, []string{"diff"},
+		},
+		"get refuses an unknown output":                        {nil, []string{"get", "-o", "xml"}},
+		"describe tells of a crash loop":                       {troubled, []string{"describe", "db"}},
+		"describe tells of a blocked replacement":              {troubled, []string{"describe", "web"}},
+		"describe tells of what is stuck and what is held":     {troubled, []string{"describe", "job", "web-0"}},
+		"describe without a name gives an example":             {nil, []string{"describe"}},
+		"restart of a service":                                 {nil, []string{"restart", "web"}},
+		"restart of a replica":                                 {nil, []string{"restart", "web-1"}},
+		"restart prefers the service that is called like that": {nil, []string{"restart", "web-0"}},
+		"restart of a replica that is not there":               {nil, []string{"restart", "web-2"}},
+		"restart of a held service is refused":                 {troubled, []string{"restart", "web-0"}},
+		"stop until start":                                     {nil, []string{"stop", "web"}},
+		"stop for some time":                                   {nil, []string{"stop", "web", "--for", "10m"}},
+		"stop for no time is refused":                          {nil, []string{"stop", "web", "--for", "0s"}},
+		"stop of a replica is refused":                         {nil, []string{"stop", "web-1"}},
+		"start of what is held":                                {troubled, []string{"start", "web-0"}},
+		"start of what is not held":                            {nil, []string{"start", "web"}},
+		"prune without a held removal":                         {nil, []string{"prune"}},
+		"prune without confirmation":                           {troubled, []string{"prune"}},
+		"prune with confirmation":                              {troubled, []string{"prune", "--confirm"}},
+		"diff of what is in force":                             {nil, []string{"diff"}},
+		"diff of an edited directory":                          {func(b *bench) { b.write("svc.d/all.yaml", edited) }, []string{"diff"}},
+		"diff of a file covers only that file":                 {func(b *bench) { b.write("cache.yaml", edited) }, []string{"diff", "$DIR/cache.yaml"}},
+		"diff of another directory":                            {func(b *bench) { b.write("other/all.yaml", fleet) }, []string{"diff", "$DIR/other"}},
+		"diff of a broken file stops nothing":                  {func(b *bench) { b.write("svc.d/all.yaml", misspelt) }, []string{"diff"}},
+		"diff of two paths":                                    {nil, []string{"diff", "a", "b"}},
+		"diff with an unknown flag":                            {nil, []string{"diff", "--bogus"}},
 		"diff leaves a service to the file that provides it": {
 			func(b *bench) { b.write("svc.d/a.yaml", strings.Split(edited, "---")[0]) }, []string{"diff"},
 		},

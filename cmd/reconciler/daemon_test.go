@@ -57,8 +57,8 @@ func TestTheDaemonRefusesFlagsThatMakeNoSense(t *testing.T) {
 		args []string
 		want string
 	}{
-		"a format":        {[]string{"--log-format", "xml"}, `cannot log in format "xml": it must be console or json`},
-		"a level":         {[]string{"--log-level", "loud"}, `cannot log at level "loud": it must be debug, info or error`},
+		"a format":        {[]string{"--log-format", "xml"}, `cannot use --log-format: it must be "console" or "json", not "xml"`},
+		"a level":         {[]string{"--log-level", "loud"}, `cannot use --log-level: it must be "debug", "info" or "error", not "loud"`},
 		"an owner":        {[]string{"--trust-owner", "no such user"}, `cannot trust "no such user": user: unknown user no such user`},
 		"nowhere to live": {[]string{"--state-dir", "/dev/null/x"}, "cannot make the state directory: mkdir /dev/null: not a directory"},
 		"an argument":     {[]string{"other"}, `unknown command "other" for "reconciler"`},
@@ -142,25 +142,30 @@ func TestTheStateDirectoryIsFound(t *testing.T) {
 }
 
 func TestSignalsStopInTwoSteps(t *testing.T) {
-	const stop, kill = "stop", "kill"
+	const stop, kill, reexec, leave = "stop", "kill", "reexec", "leave"
 	tests := map[string]struct {
 		terminal bool
 		signals  []os.Signal
 		want     []string
 	}{
-		"the first stops, the second kills":         {false, []os.Signal{syscall.SIGTERM, syscall.SIGINT}, []string{stop, kill}},
-		"a hang-up without a terminal does nothing": {false, []os.Signal{syscall.SIGHUP, syscall.SIGHUP}, nil},
-		"a hang-up during a shutdown does not kill": {true, []os.Signal{syscall.SIGTERM, syscall.SIGHUP}, []string{stop}},
-		"a closed terminal stops":                   {true, []os.Signal{syscall.SIGHUP, syscall.SIGHUP}, []string{stop}},
-		"SIGQUIT and SIGPIPE do nothing":            {true, []os.Signal{syscall.SIGQUIT, syscall.SIGPIPE}, nil},
-		"they do not begin a shutdown":              {false, []os.Signal{syscall.SIGPIPE, syscall.SIGTERM}, []string{stop}},
+		"SIGQUIT leaves":                              {true, []os.Signal{syscall.SIGQUIT}, []string{leave}},
+		"SIGQUIT during a shutdown does nothing":      {true, []os.Signal{syscall.SIGTERM, syscall.SIGQUIT}, []string{stop}},
+		"a hang-up during a shutdown does not reexec": {false, []os.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGTERM}, []string{stop, kill}},
+		"the first stops, the second kills":           {false, []os.Signal{syscall.SIGTERM, syscall.SIGINT}, []string{stop, kill}},
+		"a hang-up without a terminal executes anew":  {false, []os.Signal{syscall.SIGHUP, syscall.SIGHUP}, []string{reexec, reexec}},
+		"a hang-up during a shutdown does not kill":   {true, []os.Signal{syscall.SIGTERM, syscall.SIGHUP}, []string{stop}},
+		"a closed terminal stops":                     {true, []os.Signal{syscall.SIGHUP, syscall.SIGHUP}, []string{stop}},
+		"SIGPIPE does nothing":                        {true, []os.Signal{syscall.SIGPIPE}, nil},
+		"they do not begin a shutdown":                {false, []os.Signal{syscall.SIGPIPE, syscall.SIGTERM}, []string{stop}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			s := signals{terminal: test.terminal, log: logr.Discard(), shutdown: func(now bool) {
-				got = append(got, map[bool]string{false: stop, true: kill}[now])
-			}}
+			s := signals{
+				terminal: test.terminal, log: logr.Discard(),
+				reexec: func() { got = append(got, reexec) }, leave: func() { got = append(got, leave) },
+				shutdown: func(now bool) { got = append(got, map[bool]string{false: stop, true: kill}[now]) },
+			}
 			stopping := false
 			for _, sig := range test.signals {
 				stopping = s.handle(sig, stopping)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -75,11 +76,39 @@ func (a *app) compare(cmd *cobra.Command, paths []string, recursive bool) error 
 		return fmt.Errorf("cannot read manifests: %w", err)
 	}
 	where := placement{daemonDir: s.daemon.Dir, path: path, dir: info.IsDir()}
-	m, err := readManifests(append(where.providers(s.services, recursive), path), recursive, where.parse)
+	m, err := s.read(cmd.Context(), where, recursive)
 	if err != nil {
 		return err
 	}
 	return a.report(s, m, where)
+}
+
+// read reads the files with the defaults that services would have. A directory
+// brings its configuration along or does without. Where that is broken, and beside one
+// file, the daemon's stays in force.
+func (s *situation) read(ctx context.Context, where placement, recursive bool) (*manifests, error) {
+	paths := append(where.providers(s, recursive), where.path)
+	m, err := readManifests(paths, recursive, where.parse, spec.Defaults())
+	if err != nil || m.configuration != nil {
+		return m, err
+	}
+	file, _ := where.counterpart(s.daemon.Configuration)
+	if where.dir && !slices.ContainsFunc(m.problems, func(p spec.Problem) bool { return p.File == file }) {
+		return m, nil
+	}
+	report, err := s.client.Configuration(ctx)
+	var failure *status.Failure
+	if errors.As(err, &failure) && failure.Reason == status.FailureNotFound {
+		return m, nil // a daemon of an earlier version, which has none
+	}
+	if err != nil {
+		return nil, withHint(err)
+	}
+	defaults, err := defaultsOf(report)
+	if err != nil {
+		return nil, err
+	}
+	return readManifests(paths, recursive, where.parse, defaults)
 }
 
 // report writes the plan and returns its exit code.
@@ -138,24 +167,38 @@ type placement struct {
 	dir             bool // path is a directory
 }
 
-// providers are the files in the place of those that provide the services now.
-// They are read first: of two files that declare one service, that one keeps it.
-func (p placement) providers(services []status.Service, recursive bool) []string {
+// providers are the files in the place of those that provide the services and
+// the configuration now. They are read first: of two files that declare one
+// service, that one keeps it.
+func (p placement) providers(s *situation, recursive bool) []string {
 	if !p.dir {
 		return nil
 	}
+	inForce := []string{s.daemon.Configuration}
+	for i := range s.services {
+		inForce = append(inForce, s.services[i].Status.File)
+	}
 	var files []string
-	for i := range services {
-		rel, err := filepath.Rel(p.daemonDir, services[i].Status.File)
-		if err != nil || !filepath.IsLocal(rel) || !recursive && filepath.Dir(rel) != "." {
+	for _, file := range inForce {
+		file, inside := p.counterpart(file)
+		if !inside || !recursive && filepath.Dir(file) != p.path {
 			continue
 		}
-		file := filepath.Join(p.path, rel)
 		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && !slices.Contains(files, file) {
 			files = append(files, file)
 		}
 	}
 	return files
+}
+
+// counterpart is the file of the directory that is in the place of one of the
+// daemon's.
+func (p placement) counterpart(file string) (string, bool) {
+	rel, err := filepath.Rel(p.daemonDir, file)
+	if err != nil || !filepath.IsLocal(rel) {
+		return "", false
+	}
+	return filepath.Join(p.path, rel), true
 }
 
 // target is where a file would be.
@@ -175,8 +218,8 @@ func (p placement) target(file string) string {
 
 // parse reads a file as if it were in the daemon's directory; what it says of
 // places is about the file that was read.
-func (p placement) parse(file string, data []byte) spec.File {
-	parsed := spec.Parse(p.target(file), data)
+func (p placement) parse(under spec.Parser, file string, data []byte) spec.File {
+	parsed := under.Parse(p.target(file), data)
 	for i := range parsed.Problems {
 		parsed.Problems[i].File = file
 	}
@@ -185,6 +228,9 @@ func (p placement) parse(file string, data []byte) spec.File {
 	}
 	for _, s := range parsed.Services {
 		s.Source.File = file // it was made for us a moment ago
+	}
+	for _, c := range parsed.Configurations {
+		c.Source.File = file
 	}
 	return parsed
 }

@@ -73,6 +73,11 @@ type bench struct {
 	t      *testing.T
 	dir    string // of everything
 	engine *fakeEngine
+	// flags and found are what the daemon's configuration is made of besides
+	// the document of the set.
+	flags flagValues
+	found map[string]string
+	mute  bool // it tells no configuration
 }
 
 // newBench serves the engine until the test ends. Its manifests are those that
@@ -86,6 +91,9 @@ func newBench(t *testing.T, manifests string) *bench {
 		t.Fatalf("manifests of the test: %v", parsed.Problems)
 	}
 	set := &spec.Set{Services: map[string]*spec.Service{}}
+	if len(parsed.Configurations) > 0 {
+		set.Configuration = parsed.Configurations[0]
+	}
 	for _, s := range parsed.Services {
 		set.Services[s.Metadata.Name] = s
 		b.engine.snapshot.Services = append(b.engine.snapshot.Services, running(t, s))
@@ -105,6 +113,12 @@ func newBench(t *testing.T, manifests string) *bench {
 		ConfirmPrune: func(context.Context) ([]string, error) {
 			b.engine.pruned++
 			return []string{"db", "job"}, nil
+		},
+		Configuration: func() *status.ConfigurationReport {
+			if b.mute {
+				return nil
+			}
+			return configurationReport(b.engine.snapshot.Set.Configuration, b.flags, b.found)
 		},
 		Daemon: status.Daemon{
 			Version: "v0.0.0-test", Pid: 4242, Dir: filepath.Join(b.dir, "svc.d"),

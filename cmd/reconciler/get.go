@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -14,13 +15,18 @@ import (
 func (a *app) get() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
-		Use:   "get [NAME...]",
-		Short: "List services",
+		Use:   "get [NAME... | config]",
+		Short: "List services, or tell the daemon's configuration",
 		Long: `List services, with what is wrong in the directory after the list.
 
 STATUS is Running, Completed, Held, Pending, Terminating, CrashLoopBackOff or
-Failed, with the reason where there is one; "describe" says more.`,
-		Example: "  reconciler get web -o wide",
+Failed, with the reason where there is one; "describe" says more.
+
+"get config" (or "configuration") alone tells the daemon's own configuration
+instead, and where each value comes from: a flag, a document of kind
+ReconcilerConfiguration in the directory, or a default. A service that has this
+very name comes first; the other word is left then.`,
+		Example: "  reconciler get web -o wide\n  reconciler get config",
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if err := oneOf("output", output, "", "json", "yaml", "wide", "name"); err != nil {
 				return err
@@ -36,6 +42,9 @@ func (a *app) list(ctx context.Context, names []string, output string) error {
 	s, err := a.ask(ctx)
 	if err != nil {
 		return err
+	}
+	if len(names) == 1 && meansConfiguration(names[0]) && find(s.services, names[0]) == nil {
+		return a.tellConfiguration(ctx, s, output)
 	}
 	chosen := s.services
 	var unknown error
@@ -62,6 +71,36 @@ func (a *app) list(ctx context.Context, names []string, output string) error {
 		return err
 	}
 	return unknown
+}
+
+func meansConfiguration(name string) bool { return name == "config" || name == "configuration" }
+
+// tellConfiguration writes what the daemon goes by, and what keeps an edit of
+// the document from being in force.
+func (a *app) tellConfiguration(ctx context.Context, s *situation, output string) error {
+	if output == "name" {
+		return errors.New("cannot use --output name for the configuration: it must be json, yaml or wide")
+	}
+	report, err := s.client.Configuration(ctx)
+	if err != nil {
+		return withHint(err)
+	}
+	switch output {
+	case "json":
+		return writeJSON(a.stdout, report)
+	case "yaml":
+		return writeYAML(a.stdout, report)
+	}
+	if err := status.WriteConfiguration(a.stdout, report); err != nil {
+		return err
+	}
+	concerning := status.Daemon{Configuration: s.daemon.Configuration}
+	for _, p := range s.daemon.Problems {
+		if s.daemon.ConcernsConfiguration(p) {
+			concerning.Problems = append(concerning.Problems, p)
+		}
+	}
+	return status.WriteProblems(a.stderr, &concerning, s.services, a.now())
 }
 
 // show writes the services in the wanted form. A single one that was asked for

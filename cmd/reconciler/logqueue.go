@@ -27,7 +27,8 @@ type logQueue struct {
 	spare   []byte // the buffer that was written last, to be filled again
 	lost    int
 	closed  bool
-	more    chan struct{} // one token: there is something to do
+	flushes []chan struct{} // closed when nothing waits any more
+	more    chan struct{}   // one token: there is something to do
 	done    chan struct{}
 }
 
@@ -65,6 +66,23 @@ func (q *logQueue) note() {
 
 // Sync is there for zap. Lines are on their way as soon as they are written.
 func (q *logQueue) Sync() error { return nil }
+
+// flush waits until everything is written, for so long at most.
+func (q *logQueue) flush(most time.Duration) {
+	done := make(chan struct{})
+	q.mu.Lock()
+	q.flushes = append(q.flushes, done)
+	q.mu.Unlock()
+	select {
+	case q.more <- struct{}{}:
+	default:
+	}
+	select {
+	case <-done:
+	case <-q.done:
+	case <-time.After(most):
+	}
+}
 
 // Close writes what waits, for two seconds at most: the goroutine of a writer
 // that is stuck is left behind.
@@ -111,6 +129,12 @@ func (q *logQueue) take() ([]byte, bool) {
 	}
 	lines := q.waiting
 	q.waiting, q.spare = q.spare[:0], nil
+	if len(lines) == 0 {
+		for _, done := range q.flushes {
+			close(done)
+		}
+		q.flushes = nil
+	}
 	return lines, q.closed
 }
 

@@ -20,7 +20,8 @@ func main() {
 	if host.IsExecStage() {
 		host.RunExecStage()
 	}
-	a := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now}
+	caught := catchEarly()
+	a := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now, caught: caught}
 	os.Exit(a.run(context.Background(), os.Args[1:]))
 }
 
@@ -30,6 +31,11 @@ type app struct {
 	env            func(string) string
 	now            func() time.Time
 	stateDir       string // of the flag; see dirs
+	// caught are the signals since this process image began, when it has taken
+	// over from another one.
+	caught chan os.Signal
+	// trial has the daemon understand its flags, fill this in, and do nothing.
+	trial *daemonConfig
 }
 
 // exit is an error with an exit code of its own. An empty one has been reported.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 const rootLong = `reconciler runs what the manifests in a directory declare, keeps it running,
@@ -27,11 +28,15 @@ func (a *app) root() *cobra.Command {
 		// The completion command would be shown but is not part of this version.
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			flags.settings = settingFlags(cmd.Flags())
 			if flags.dir == "" {
 				if cmd.Flags().NFlag() == 0 {
 					return cmd.Help()
 				}
 				return errors.New("cannot run without a directory of manifests: give one, as in `reconciler --dir /etc/svc.d`")
+			}
+			if a.trial != nil {
+				return a.tryFlags(flags)
 			}
 			return a.daemon(cmd.Context(), flags)
 		},
@@ -40,9 +45,9 @@ func (a *app) root() *cobra.Command {
 	root.InitDefaultHelpFlag()
 	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().StringVar(&a.stateDir, "state-dir", "",
-		"the `directory` of the lock and the socket (default $RECONCILER_STATE_DIR, else "+a.shownStateDir()+")")
+		"the `directory` of the lock, the records and the socket (default $RECONCILER_STATE_DIR, else "+a.shownStateDir()+")")
 	flags.add(root, a)
-	root.AddCommand(a.get(), a.describe(), a.validate(), a.diff(), a.restart(), a.stop(), a.start(), a.prune(), a.schema(), a.version())
+	root.AddCommand(a.get(), a.describe(), a.validate(), a.diff(), a.restart(), a.stop(), a.start(), a.prune(), a.check(), a.schema(), a.version())
 	return root
 }
 
@@ -56,10 +61,25 @@ func (f *daemonFlags) add(root *cobra.Command, a *app) {
 	fs.StringVar(&f.dir, "dir", "", "the `directory` of manifests (required)")
 	fs.BoolVarP(&f.recursive, "recursive", "R", false, "read its sub-directories too")
 	fs.StringVar(&f.logDir, "log-dir", "", "the `directory` for the services' output (default "+a.shownLogDir()+")")
-	fs.StringVar(&f.logFormat, "log-format", "", "the `format` of the daemon's log: console or json (default console in a terminal, else json)")
-	fs.StringVar(&f.logLevel, "log-level", "info", "the `level` of the daemon's log: debug, info or error")
+	fs.String("log-format", "", "the `format` of the daemon's log: console or json (default console in a terminal, else json)")
+	fs.String("log-level", "", "the `level` of the daemon's log: debug, info or error (default info)")
 	fs.StringArrayVar(&f.trustOwners, "trust-owner", nil,
 		"a `user`, by name or number, who may own manifests besides root and the daemon's own; may be repeated")
+	fs.String("prune", "", "the `policy` for a removal of most services at once: Hold or Obey (default Hold)")
+	fs.String("resync", "", "the `time` between full lists of the directory when nothing happens (default 5m)")
+	fs.String("cgroup-root", "", "the `cgroup` below which services get theirs, as a path (default the daemon's own)")
 	fs.BoolVar(&f.noCgroups, "no-cgroups", false,
 		"do without cgroups: processes that leave their session can then escape")
+}
+
+// settingFlags are the flags that speak for a field of the configuration, as far
+// as they were given.
+func settingFlags(flags *pflag.FlagSet) flagValues {
+	given := flagValues{}
+	for _, s := range settingsTable() {
+		if s.flag != "" && flags.Changed(s.flag) {
+			given[s.field] = flags.Lookup(s.flag).Value.String()
+		}
+	}
+	return given
 }

@@ -10,7 +10,7 @@ func (a *app) schema() *cobra.Command {
 	return &cobra.Command{
 		Use:     "schema",
 		Short:   "Print the JSON Schema of manifests, for editors",
-		Example: "  reconciler schema > service.schema.json",
+		Example: "  reconciler schema > manifest.schema.json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			text, err := spec.Schema()

@@ -14,7 +14,8 @@ func (a *app) validate() *cobra.Command {
 		Use:   "validate PATH...",
 		Short: "Check manifests without a daemon",
 		Long: `Check files, and all manifests in directories, without a daemon. Every problem
-of every file is told; the exit code is 1 when there is one.`,
+of every file is told; the exit code is 1 when there is one. When the daemon's
+configuration is among the files, services have its defaults.`,
 		Example: "  reconciler validate /etc/svc.d web.yaml",
 		Args: func(_ *cobra.Command, paths []string) error {
 			if len(paths) == 0 {
@@ -23,7 +24,7 @@ of every file is told; the exit code is 1 when there is one.`,
 			return nil
 		},
 		RunE: func(_ *cobra.Command, paths []string) error {
-			m, err := readManifests(paths, recursive, spec.Parse)
+			m, err := readManifests(paths, recursive, spec.Parser.Parse, spec.Defaults())
 			if err != nil {
 				return err
 			}
@@ -32,8 +33,14 @@ of every file is told; the exit code is 1 when there is one.`,
 				a.writeProblems(m.problems)
 				return fmt.Errorf("%s in %s", count(n, "problem"), count(m.files, "file"))
 			}
-			_, err = fmt.Fprintf(a.stdout, "%s in %s %s valid\n",
-				count(len(m.services), "service"), count(m.files, "file"), isAre(len(m.services)))
+			what, documents := count(len(m.services), "service"), len(m.services)
+			switch {
+			case m.configuration != nil && documents == 0:
+				what, documents = "1 configuration", 1
+			case m.configuration != nil:
+				what, documents = what+" and 1 configuration", documents+1
+			}
+			_, err = fmt.Fprintf(a.stdout, "%s in %s %s valid\n", what, count(m.files, "file"), isAre(documents))
 			return err
 		},
 	}

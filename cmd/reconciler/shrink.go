@@ -1,0 +1,56 @@
+package main
+
+import (
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// startGarbage is GOGC until the start is over: a collection stops the world,
+// and waits for each fork to do so.
+const startGarbage = 400
+
+// shrinkAfter is when the start, of a thousand services too, is over.
+const shrinkAfter = 3 * time.Second
+
+// spendFreely lets the start take memory that a daemon at rest does not need, and
+// gives it back afterwards.
+func spendFreely() (stop func() bool) {
+	usual := debug.SetGCPercent(startGarbage)
+	return time.AfterFunc(shrinkAfter, func() {
+		debug.SetGCPercent(usual)
+		debug.FreeOSMemory()
+		dropText()
+	}).Stop
+}
+
+// dropText lets go of our program's code as far as it is resident: most of what ran
+// at the start (flags, parsers) does not run again. It stays in the page cache, and
+// what is needed is mapped again when it is executed.
+func dropText() {
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return
+	}
+	program, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(maps)) {
+		// address range, permissions, offset, device, inode, path
+		fields := strings.Fields(line)
+		if len(fields) < 6 || fields[1] != "r-xp" || !strings.HasSuffix(strings.TrimSuffix(line, "\n"), program) {
+			continue
+		}
+		from, to, _ := strings.Cut(fields[0], "-")
+		begin, err1 := strconv.ParseUint(from, 16, 64)
+		end, err2 := strconv.ParseUint(to, 16, 64)
+		if err1 == nil && err2 == nil && begin < end {
+			_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(begin), uintptr(end-begin), unix.MADV_DONTNEED)
+		}
+	}
+}
