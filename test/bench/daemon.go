@@ -16,8 +16,10 @@ const patience = 2 * time.Minute
 // daemon is a running reconciler with folders of its own.
 type daemon struct {
 	folder  string
+	state   string // the state directory, on a tmpfs as /run is
 	stamps  *stamps
 	service string // the program of the services
+	binary  string
 	command *exec.Cmd
 	began   int64 // when it was exec'ed
 }
@@ -43,26 +45,40 @@ func startDaemon(binary, service, folder string, n int) (*daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{folder: folder, stamps: stamps, service: service}
+	d := &daemon{folder: folder, stamps: stamps, service: service, binary: binary}
+	if d.state, err = os.MkdirTemp(stateRoot(folder), "reconciler-bench-state-"); err != nil {
+		return nil, err
+	}
 	for id := range n {
 		if err := os.WriteFile(filepath.Join(manifests, fmt.Sprintf("service-%d.yaml", id)), d.manifest(id), 0o644); err != nil {
 			return nil, err
 		}
 	}
-	log, err := os.Create(filepath.Join(folder, "daemon.log"))
+	return d, d.launch()
+}
+
+// stateRoot is a tmpfs where there is one.
+func stateRoot(or string) string {
+	const memory = "/dev/shm"
+	if info, err := os.Stat(memory); err == nil && info.IsDir() {
+		return memory
+	}
+	return or
+}
+
+// launch executes the daemon on its folders.
+func (d *daemon) launch() error {
+	log, err := os.OpenFile(d.logPath(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer log.Close()
-	d.command = exec.Command(binary, "--dir", manifests,
-		"--state-dir", filepath.Join(folder, "state"), "--log-dir", filepath.Join(folder, "logs"))
+	d.command = exec.Command(d.binary, "--dir", filepath.Join(d.folder, "manifests"),
+		"--state-dir", d.state, "--log-dir", filepath.Join(d.folder, "logs"))
 	d.command.Stdout, d.command.Stderr = log, log
 	d.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	d.began = monotonic()
-	if err := d.command.Start(); err != nil {
-		return nil, err
-	}
-	return d, nil
+	return d.command.Start()
 }
 
 func (d *daemon) pid() int { return d.command.Process.Pid }
@@ -86,6 +102,7 @@ func (d *daemon) terminate() (int64, error) {
 func (d *daemon) wait() error {
 	timer := time.AfterFunc(patience, func() { _ = d.command.Process.Kill() })
 	defer timer.Stop()
+	defer os.RemoveAll(d.state)
 	if err := d.command.Wait(); err != nil {
 		return fmt.Errorf("cannot stop the daemon cleanly: %w\n%s", err, d.complaints())
 	}

@@ -61,8 +61,8 @@ func run(w io.Writer, daemon, program string, n, rounds int, idle time.Duration,
 			return err
 		}
 		all = append(all, r)
-		fmt.Fprintf(w, "round %d: floor %s, start %s, restart %s, with 10 %s, new manifest %s, gone %s, daemon gone %s\n", i+1,
-			ms(r.floor), ms(r.start), ms(median(r.restart)), ms(median(r.restart10)), ms(median(r.add)), ms(r.gone), ms(r.exited))
+		fmt.Fprintf(w, "round %d: floor %s, start %s, restart %s, with 10 %s, new manifest %s, gone %s, daemon gone %s, re-exec %s, adopted %s\n", i+1,
+			ms(r.floor), ms(r.start), ms(median(r.restart)), ms(median(r.restart10)), ms(median(r.add)), ms(r.gone), ms(r.exited), ms(median(r.gaps)), ms(r.adopted))
 	}
 	b.report(w, all)
 	if others {
@@ -167,6 +167,10 @@ func (b *bench) report(w io.Writer, all []round) {
 		func(r round) float64 { return float64(median(r.restart)) / float64(median(r.restart10)) })
 	show("new manifest to running / floor spawn", 6,
 		func(r round) float64 { return float64(median(r.add)) / spawn(r) })
+	show(fmt.Sprintf("re-exec with %d: gap / floor spawn", b.n), 50,
+		func(r round) float64 { return float64(median(r.gaps)) / spawn(r) })
+	show(fmt.Sprintf("kill -9 with %d: exec to adopted / start", b.n), 0.1,
+		func(r round) float64 { return float64(r.adopted) / float64(r.start) })
 	show("SIGTERM to all gone / their start", 0.3,
 		func(r round) float64 { return float64(r.gone) / float64(r.start) })
 }

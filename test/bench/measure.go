@@ -28,6 +28,8 @@ type round struct {
 	add       []int64
 	gone      int64 // SIGTERM to the last service gone
 	exited    int64 // SIGTERM to the daemon gone
+	gaps      []int64
+	adopted   int64 // exec of a daemon after kill -9 to all services adopted
 }
 
 func (b *bench) round(number int) (round, error) {
@@ -91,6 +93,12 @@ func (b *bench) many(folder string, r *round) error {
 	settle()
 
 	if r.restart, err = d.restarts(all, &processes, b.kills); err != nil {
+		return d.end(err)
+	}
+	if r.gaps, err = d.reexecs(3); err != nil {
+		return d.end(err)
+	}
+	if r.adopted, err = d.crash(b.n); err != nil {
 		return d.end(err)
 	}
 	if r.add, err = d.additions(b.n, &processes, b.adds); err != nil {
