@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -74,10 +75,12 @@ func newDaemon(binary string, f folders, arguments ...string) *daemon {
 	}
 }
 
-// newCommand has the Go runtime print every goroutine when it is told to abort.
+// newCommand has the Go runtime print every goroutine when it is told to abort. It
+// has no terminal, whoever runs the tests: a SIGHUP means a re-exec.
 func newCommand(binary string, arguments ...string) *exec.Cmd {
 	command := exec.Command(binary, arguments...)
 	command.Env = append(os.Environ(), "GOTRACEBACK=all")
+	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return command
 }
 
@@ -147,6 +150,33 @@ func (d *daemon) refused() error {
 }
 
 func (d *daemon) pid() int { return d.command.Process.Pid }
+
+const tookOver = "Took over from the image before"
+
+// said counts the lines of the daemon's log with the text.
+func (d *daemon) said(text string) int {
+	log, _ := os.ReadFile(d.log)
+	return strings.Count(string(log), text)
+}
+
+// reexec has it execute itself anew and waits until the next image is there.
+func (d *daemon) reexec() error {
+	before := d.said(tookOver)
+	if err := d.command.Process.Signal(syscall.SIGHUP); err != nil {
+		return err
+	}
+	refused := error(nil)
+	err := await(func() error {
+		if refused = d.refused(); refused != nil {
+			return nil
+		}
+		if d.said(tookOver) == before {
+			return errors.New("it has not executed itself anew")
+		}
+		return nil
+	})
+	return errors.Join(err, refused)
+}
 
 // terminate tells it to stop, and returns an error unless it ends with code 0.
 func (d *daemon) terminate() error {

@@ -69,6 +69,47 @@ func TestRealPrograms(t *testing.T) {
 	t.Run("nginx", r.nginx)
 	t.Run("redis", r.redis)
 	t.Run("PostgreSQL", r.postgres)
+	t.Run("nobody notices that the daemon is killed, executes itself anew, and leaves", r.outlive)
+}
+
+// outlive takes the daemon away from its services in every way, and gives them
+// another one. They keep their main processes.
+func (r real) outlive(t *testing.T) {
+	services, err := r.services()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := map[string]int{}
+	for name := range services {
+		before[name] = r.mainPid(t, name)
+	}
+	same := func(after string) {
+		t.Helper()
+		for name, pid := range before {
+			if now := r.mainPid(t, name); now != pid {
+				t.Errorf("after %s %s runs as process %d, before as %d", after, name, now, pid)
+			}
+		}
+	}
+	if err := r.reexec(); err != nil {
+		t.Fatal(err)
+	}
+	same("a re-exec")
+	for name, signal := range map[string]syscall.Signal{"kill -9": syscall.SIGKILL, "SIGQUIT": syscall.SIGQUIT} {
+		if err := r.command.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		<-r.ended
+		if err := r.again(); err != nil {
+			t.Fatal(err)
+		}
+		same(name)
+	}
+	if _, err := os.Stat(filepath.Join(r.manifests, "nginx.yaml")); err == nil {
+		r.answers(t, "18080", "/nginx", "nginx")
+		r.killed(t, "nginx") // it is no child of this daemon
+		r.answers(t, "18080", "/nginx", "nginx")
+	}
 }
 
 // asOurselves takes the user out of a manifest: without root nobody can become

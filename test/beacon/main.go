@@ -7,6 +7,11 @@
 //	start web-0 pid=4711 label=v1
 //	signal web-0 pid=4711 label=v1 terminated
 //	end web-0 pid=4711 label=v1
+//	double web-0 pid=4712 label=v1
+//
+// The last one is of a replica that was started while another of its name was
+// living: with -alone each holds a lock as long as it lives, which tells better
+// than looking from outside.
 package main
 
 import (
@@ -32,6 +37,10 @@ type orders struct {
 	stubborn  bool
 	daemonise bool
 	die       string
+	alone     string
+	asleep    bool
+	bye       bool
+	as        string
 }
 
 func main() {
@@ -46,6 +55,10 @@ func main() {
 	flag.BoolVar(&o.stubborn, "stubborn-children", false, "the children ignore SIGTERM")
 	flag.BoolVar(&o.daemonise, "daemonise", false, "leave a child in a session of its own and end with code 0")
 	flag.StringVar(&o.die, "die-without", "", "end with code 7 as long as this `file` does not exist")
+	flag.StringVar(&o.alone, "alone", "", "lock a file of the replica's name in this `folder`, and record when somebody else has it")
+	flag.BoolVar(&o.asleep, "asleep", false, "end with the code only when told by SIGHUP")
+	flag.BoolVar(&o.bye, "bye", false, "record the end before ending with the code")
+	flag.StringVar(&o.as, "as", "", "the replica's `name`, for who looks at the command line")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "beacon:", err)
@@ -58,6 +71,11 @@ func run(o orders) error {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 
+	held, err := lock(o)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
 	if err := record(o, "start", ""); err != nil {
 		return err
 	}
@@ -78,11 +96,19 @@ func run(o orders) error {
 			os.Exit(7)
 		}
 	}
-	if o.code >= 0 {
+	if o.code >= 0 && !o.asleep {
 		time.Sleep(o.after)
+		if o.bye {
+			if err := record(o, "end", ""); err != nil {
+				return err
+			}
+		}
 		os.Exit(o.code)
 	}
 	for s := range signals {
+		if s == syscall.SIGHUP && o.asleep {
+			os.Exit(o.code)
+		}
 		if err := record(o, "signal", s.String()); err != nil {
 			return err
 		}
@@ -103,6 +129,22 @@ func spawn(o orders, session bool, arguments ...string) error {
 	child := exec.Command(self, append(arguments, "-file", o.file)...)
 	child.SysProcAttr = &syscall.SysProcAttr{Setsid: session}
 	return child.Start()
+}
+
+// lock holds the lock of the replica until the process ends, however it does.
+// What it starts does not inherit it.
+func lock(o orders) (*os.File, error) {
+	if o.alone == "" {
+		return nil, nil
+	}
+	file, err := os.OpenFile(o.alone+"/"+os.Getenv("SVC_NAME")+"-"+os.Getenv("SVC_REPLICA"), os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return file, record(o, "double", err.Error())
+	}
+	return file, nil
 }
 
 func record(o orders, what, detail string) error {
