@@ -156,14 +156,14 @@ func (w *storm) judgeStops(complete bool) {
 	defer w.mu.Unlock()
 	for name, a := range w.books.services {
 		is, was := stops[name] != nil, a.held(time.Now())
-		if a.want == nil || is == was {
+		if a.want == nil || is == was && !w.interrupted[name] {
 			continue
 		}
-		if was && !w.interrupted[name] || complete {
+		if is != was && (was && !w.interrupted[name] || complete) {
 			w.brokenLocked(PersonsStopSurvives, "%s is stopped: %v, and was: %v", name, is, was)
 		}
 		a.heldAt, a.heldUntil = time.Time{}, time.Time{}
-		if is {
+		if is { // perhaps by a later one, for another time
 			a.heldAt, a.heldUntil = stops[name].Since, stops[name].Until
 		}
 	}
