@@ -15,7 +15,7 @@ import (
 func TestADaemonThatIsKilledAgainAndAgainDoublesNothingAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	seed := seed(t)
-	atOnce(t, tortured("kills", built.checked, func(w *torture) { w.killLoop(seed, rounds(25)) }))
+	atOnce(t, tortured("kills", built.checked, func(w *torture) { w.killLoop(seed, rounds(100)) }))
 }
 
 // The services of the loop: steady ones, ones that crash, ones that are edited,
