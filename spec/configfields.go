@@ -41,6 +41,12 @@ var configurationFields = object[Configuration]{
 		{"serviceDefaults", "did you mean \"defaults\"?"},
 		{"backoff", "it belongs under defaults"},
 		{"terminationGracePeriodSeconds", "it belongs under defaults"},
+		{"quota", "it belongs under log"},
+		{"maxSize", "it belongs under defaults.log"},
+		{"maxFiles", "it belongs under defaults.log"},
+		{"maxAge", "it belongs under defaults.log"},
+		{"containerLogMaxSize", "did you mean \"defaults.log.maxSize\"?"},
+		{"containerLogMaxFiles", "did you mean \"defaults.log.maxFiles\"?"},
 		{"cgroup", "did you mean \"cgroupRoot\"?"},
 		{"dir", "only a flag can say it: --dir"},
 		{"staticPodPath", "only a flag can say it: --dir"},
@@ -56,11 +62,15 @@ var logFields = object[LogConfiguration]{
 	fields: []field[LogConfiguration]{
 		{"format", false, func(d *decoder, n *yaml.Node, l *LogConfiguration) { l.Format = d.word(n, logFormats) }},
 		{"level", false, func(d *decoder, n *yaml.Node, l *LogConfiguration) { l.Level = d.word(n, logLevels) }},
+		{"quota", false, func(d *decoder, n *yaml.Node, l *LogConfiguration) { d.quantity(n, logQuotaBounds, &l.Quota) }},
 	},
-	later: []string{"maxSize", "maxFiles", "maxAge", "compress", "quota"},
 	foreign: []hint{
 		{"verbosity", "did you mean \"level\"?"},
 		{"encoding", "did you mean \"format\"?"},
+		{"maxSize", "it belongs under defaults.log"},
+		{"maxFiles", "it belongs under defaults.log"},
+		{"maxAge", "it belongs under defaults.log"},
+		{"compress", "it belongs under defaults.log"},
 		{"sinks", "it stands at the top and is not supported by this version"},
 	},
 }
@@ -72,6 +82,7 @@ var defaultsFields = object[ServiceDefaults]{
 			s.TerminationGracePeriodSeconds = new(int64)
 			readWhole(d, n, secondsBounds, s.TerminationGracePeriodSeconds)
 		}},
+		{"log", false, func(d *decoder, n *yaml.Node, s *ServiceDefaults) { readObject(d, n, &logDefaultsFields, &s.Log) }},
 	},
 	foreign: []hint{
 		{"spec", "its fields stand here directly; remove this line and indent the rest less"},
@@ -79,6 +90,10 @@ var defaultsFields = object[ServiceDefaults]{
 		{"maxDelay", "it belongs under backoff"},
 		{"stableAfter", "it belongs under backoff"},
 		{"limit", "it belongs under backoff"},
+		{"maxSize", "it belongs under log"},
+		{"maxFiles", "it belongs under log"},
+		{"maxAge", "it belongs under log"},
+		{"compress", "it belongs under log"},
 	},
 }
 

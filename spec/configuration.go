@@ -29,12 +29,16 @@ type Configuration struct {
 	Source Source `json:"-"`
 }
 
-// LogConfiguration is about the daemon's own log.
+// LogConfiguration is about the daemon's own log, and about the room that all
+// logs have.
 type LogConfiguration struct {
 	// Format is "console" or "json"; empty is not set.
 	Format string `json:"format,omitempty"`
 	// Level is "debug", "info" or "error"; empty is not set.
 	Level string `json:"level,omitempty"`
+	// Quota bounds the whole log directory, in bytes; 0 is not set, and the
+	// daemon finds one.
+	Quota Quantity `json:"quota,omitempty"`
 }
 
 // ServiceDefaults are what services mean that do not say it themselves. Nil is
@@ -42,6 +46,7 @@ type LogConfiguration struct {
 type ServiceDefaults struct {
 	Backoff                       BackoffDefaults `json:"backoff,omitzero"`
 	TerminationGracePeriodSeconds *int64          `json:"terminationGracePeriodSeconds,omitempty"`
+	Log                           LogDefaults     `json:"log,omitzero"`
 }
 
 // BackoffDefaults are the defaults of a Backoff. Nil is not set.
@@ -50,6 +55,14 @@ type BackoffDefaults struct {
 	MaxDelay     *Duration     `json:"maxDelay,omitempty"`
 	StableAfter  *Duration     `json:"stableAfter,omitempty"`
 	Limit        *RestartLimit `json:"limit,omitempty"`
+}
+
+// LogDefaults are the defaults of a Log. Nil is not set.
+type LogDefaults struct {
+	MaxSize  *Quantity `json:"maxSize,omitempty"`
+	MaxFiles *int32    `json:"maxFiles,omitempty"`
+	MaxAge   *Duration `json:"maxAge,omitempty"`
+	Compress *bool     `json:"compress,omitempty"`
 }
 
 // PrunePolicy says what becomes of a removal of most services at once.
@@ -94,6 +107,10 @@ func (c *Configuration) ServiceDefaults() Spec {
 		s.Backoff.Limit = c.Defaults.Backoff.Limit
 	}
 	set(&s.TerminationGracePeriodSeconds, c.Defaults.TerminationGracePeriodSeconds)
+	set(&s.Log.MaxSize, c.Defaults.Log.MaxSize)
+	set(&s.Log.MaxFiles, c.Defaults.Log.MaxFiles)
+	set(&s.Log.MaxAge, c.Defaults.Log.MaxAge)
+	set(&s.Log.Compress, c.Defaults.Log.Compress)
 	return s
 }
 

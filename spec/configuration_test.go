@@ -34,7 +34,7 @@ func TestParseReadsEveryFieldOfAConfiguration(t *testing.T) {
 	got := spec.Parse("/d/main.yaml", data)
 	want := spec.File{Configurations: []*spec.Configuration{{
 		APIVersion: "svc.d/v1", Kind: "ReconcilerConfiguration",
-		Log: spec.LogConfiguration{Format: "json", Level: "debug"},
+		Log: spec.LogConfiguration{Format: "json", Level: "debug", Quota: 10 << 30},
 		Defaults: spec.ServiceDefaults{
 			Backoff: spec.BackoffDefaults{
 				InitialDelay: new(spec.Duration(2 * time.Second)),
@@ -43,6 +43,9 @@ func TestParseReadsEveryFieldOfAConfiguration(t *testing.T) {
 				Limit:        &spec.RestartLimit{Restarts: 5, Within: spec.Duration(10 * time.Minute)},
 			},
 			TerminationGracePeriodSeconds: new(int64(0)),
+			Log: spec.LogDefaults{
+				MaxSize: new(spec.Quantity(1e6)), MaxFiles: new(int32(2)), MaxAge: new(spec.Duration(24 * time.Hour)), Compress: new(false),
+			},
 		},
 		Prune:        spec.PruneObey,
 		ResyncPeriod: spec.Duration(time.Minute),
@@ -67,6 +70,11 @@ func TestTheDefaultsOfAConfigurationLieOnTheBuiltInOnes(t *testing.T) {
 		"a limit of restarts": {"defaults: {backoff: {limit: {restarts: 3, within: 1m}}}", func(s *spec.Spec) {
 			s.Backoff.Limit = &spec.RestartLimit{Restarts: 3, Within: spec.Duration(time.Minute)}
 		}},
+		"the size of a log": {"defaults: {log: {maxSize: 1Mi}}", func(s *spec.Spec) { s.Log.MaxSize = 1 << 20 }},
+		"all of a log": {"defaults: {log: {maxSize: 1Mi, maxFiles: 1, maxAge: 1h, compress: false}}", func(s *spec.Spec) {
+			s.Log = spec.Log{MaxSize: 1 << 20, MaxFiles: 1, MaxAge: spec.Duration(time.Hour)}
+		}},
+		"the room for all logs": {"log: {quota: 1Gi}", func(*spec.Spec) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := spec.Defaults()
@@ -96,6 +104,11 @@ func TestServicesHaveTheDefaultsOfTheParser(t *testing.T) {
 	again := parse("/d/web.yaml", []byte(service+"{command: [a]}")).Services[0].Spec
 	if diff := cmp.Diff(quiet, again); diff != "" {
 		t.Errorf("the service before changed the defaults (-before +after)\n%s", diff)
+	}
+	c = configured(t, "defaults: {log: {maxAge: 24h, compress: false}}")
+	logs := spec.Parser{Defaults: c.ServiceDefaults()}.Parse("/d/web.yaml", []byte(service+"{command: [a], log: {maxAge: 0, maxFiles: 9}}")).Services[0].Spec.Log
+	if want := (spec.Log{MaxSize: 10 << 20, MaxFiles: 9}); logs != want {
+		t.Errorf("a service that sets some fields of its log got %+v, want %+v", logs, want)
 	}
 	broken := parse("/d/web.yaml", []byte(service+"{command: [a], backoff: {maxDelay: 10s}}"))
 	if len(broken.Problems) != 1 || !strings.Contains(broken.Problems[0].Message, "initialDelay (30s by default) must not be above maxDelay (10s)") {
@@ -153,6 +166,13 @@ func anyConfiguration(t *rapid.T) *spec.Configuration {
 	if rapid.Bool().Draw(t, "grace") {
 		c.Defaults.TerminationGracePeriodSeconds = new(rapid.Int64Range(0, 1000).Draw(t, "seconds"))
 	}
+	if rapid.Bool().Draw(t, "quota") {
+		c.Log.Quota = spec.Quantity(rapid.Int64Range(1<<20, 1<<50).Draw(t, "bytes"))
+	}
+	if rapid.Bool().Draw(t, "log") {
+		log := anyLog(t)
+		c.Defaults.Log = spec.LogDefaults{MaxSize: &log.MaxSize, MaxFiles: &log.MaxFiles, MaxAge: &log.MaxAge, Compress: &log.Compress}
+	}
 	return c
 }
 
@@ -194,6 +214,9 @@ func TestAStoredConfigurationThatCannotBeUsedIsAnError(t *testing.T) {
 		"a relative path":             `{"cgroupRoot": "a"}`,
 		"delays the wrong way round":  `{"defaults": {"backoff": {"initialDelay": "2m"}}}`,
 		"a negative grace":            `{"defaults": {"terminationGracePeriodSeconds": -1}}`,
+		"no room for logs":            `{"log": {"quota": "1"}}`,
+		"a quota in other units":      `{"log": {"quota": "1Xi"}}`,
+		"no files of logs":            `{"defaults": {"log": {"maxFiles": 0}}}`,
 		"another kind":                `{"kind": "Service"}`,
 		"half of it":                  `{"log":`,
 	} {

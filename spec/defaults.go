@@ -18,6 +18,8 @@ func Defaults() Spec {
 		SuccessExitCodes:              []int32{0},
 		Lifecycle:                     Lifecycle{StopSignal: "SIGTERM"},
 		TerminationGracePeriodSeconds: 30,
+		// Kubelet's containerLogMaxSize and containerLogMaxFiles.
+		Log: Log{MaxSize: 10 << 20, MaxFiles: 5, Compress: true},
 	}
 }
 
@@ -29,6 +31,13 @@ var (
 	secondsBounds  = bounds{0, 7 * 24 * 60 * 60}
 	restartsBounds = bounds{1, 1000}
 	exitBounds     = bounds{0, 255} // wait(2)
+	// Below 64Ki it would be rotated all the time; nobody reads a file of a
+	// terabyte.
+	logSizeBounds  = quantityBounds{64 << 10, 1 << 40}
+	logFilesBounds = bounds{1, 1000}
+	// Less than a megabyte is no room for services; the upper end only keeps
+	// sums far from overflow.
+	logQuotaBounds = quantityBounds{1 << 20, 1 << 50}
 	// (uid_t)-1 means "no change" to setresuid(2).
 	idBounds = bounds{0, 1<<32 - 2}
 )
@@ -39,6 +48,8 @@ const (
 	// sums of durations far from overflow.
 	minDuration = time.Millisecond
 	maxDuration = 365 * 24 * time.Hour
+	// minLogAge keeps rotation by age from being a hot loop.
+	minLogAge = time.Second
 	// maxArgLength is MAX_ARG_STRLEN of execve(2) less the final NUL: the
 	// kernel takes no longer string, for arguments and "NAME=value" alike.
 	maxArgLength = 128<<10 - 1

@@ -29,6 +29,16 @@ func TestDiff(t *testing.T) {
 				{"spec.backoff.maxDelay", "1m", "2m", live},
 			},
 		},
+		"limits of logs are live": {
+			before: "metadata: {name: a}\nspec: {command: [x], log: {maxSize: 10485760}}",
+			after:  "metadata: {name: a}\nspec: {command: [x], log: {maxSize: 1.5Gi, maxFiles: 2, maxAge: 168h, compress: false}}",
+			want: []spec.Change{
+				{"spec.log.maxSize", "10Mi", "1536Mi", live},
+				{"spec.log.maxFiles", "5", "2", live},
+				{"spec.log.maxAge", "0s", "168h", live},
+				{"spec.log.compress", "true", "false", live},
+			},
+		},
 		"items that come and go": {
 			before: "metadata: {name: a}\nspec: {command: [x, y], envFrom: [{file: /f}]}",
 			after:  "metadata: {name: a}\nspec: {command: [x], args: [''], env: [{name: A}], backoff: {limit: {restarts: 1, within: 1s}}}",

@@ -44,6 +44,11 @@ var serviceDocs = []fieldDoc{
 	{"spec.lifecycle.stopSignal", "The signal that asks the main process to end: a name or a number."},
 	{"spec.terminationGracePeriodSeconds", "The time between the stop signal and the kill; 0 kills at once."},
 	{"spec.minReadySeconds", "How long a successor must have run before the next replica is replaced."},
+	{"spec.log", "What is kept of what each replica prints. An edit takes effect on the running process."},
+	{"spec.log.maxSize", "The size of one file, such as 10Mi or 500k: it is rotated when it would grow beyond it."},
+	{"spec.log.maxFiles", "How many files a replica keeps, the one that is written to included; 1 keeps nothing that was rotated."},
+	{"spec.log.maxAge", "A file whose first line is older is rotated, a rotated one whose last line is older is removed. 0 is no limit."},
+	{"spec.log.compress", "Whether rotated files but the newest are compressed with gzip."},
 }
 
 // configurationDocs describes every field of a Configuration, as serviceDocs
@@ -51,9 +56,10 @@ var serviceDocs = []fieldDoc{
 var configurationDocs = []fieldDoc{
 	{"apiVersion", "The version of the document: svc.d/v1."},
 	{"kind", "What the document is: ReconcilerConfiguration, of which there is at most one in a directory."},
-	{"log", "The daemon's own log."},
+	{"log", "The daemon's own log, and the room for all logs."},
 	{"log.format", "Its form: console is for people, json for programs. Without it, console in a terminal and json elsewhere."},
 	{"log.level", "What is logged: debug, info or error. Without it, info."},
+	{"log.quota", "The size that the whole log directory may have, such as 10Gi. Without it, the daemon finds one."},
 	{"defaults", "What services mean that do not say it themselves."},
 	{"defaults.backoff", "How restarts of a process that keeps ending are spaced; see the same fields of a Service."},
 	{"defaults.backoff.initialDelay", "The wait before the second restart. Without it, 1s."},
@@ -63,6 +69,11 @@ var configurationDocs = []fieldDoc{
 	{"defaults.backoff.limit.restarts", "So many restarts are made."},
 	{"defaults.backoff.limit.within", "The time in which they count."},
 	{"defaults.terminationGracePeriodSeconds", "The time between the stop signal and the kill. Without it, 30."},
+	{"defaults.log", "What is kept of what each replica prints; see the same fields of a Service."},
+	{"defaults.log.maxSize", "The size of one file. Without it, 10Mi."},
+	{"defaults.log.maxFiles", "How many files a replica keeps, the one that is written to included. Without it, 5."},
+	{"defaults.log.maxAge", "The age at which a file is rotated, and at which a rotated one is removed; 0 is no limit. Without it, none."},
+	{"defaults.log.compress", "Whether rotated files but the newest are compressed with gzip. Without it, true."},
 	{"prune", "What becomes of an edit that removes more than half of at least five services: Hold (the default) keeps them until somebody confirms, Obey removes them."},
 	{"resyncPeriod", "The time between full lists of the directory when nothing happens, from 1s to 24h. Without it, 5m."},
 	{"cgroupRoot", "The cgroup in which the services get theirs: an absolute path. Without it, the daemon finds one."},

@@ -54,12 +54,13 @@ var specFields = object[Spec]{
 			readWhole(d, n, secondsBounds, &s.TerminationGracePeriodSeconds)
 		}},
 		{"minReadySeconds", false, func(d *decoder, n *yaml.Node, s *Spec) { readWhole(d, n, secondsBounds, &s.MinReadySeconds) }},
+		{"log", false, func(d *decoder, n *yaml.Node, s *Spec) { readObject(d, n, &serviceLogFields, &s.Log) }},
 	},
 	later: []string{
 		"nice", "oomScoreAdj", "cpuAffinity", "ioPriority", "resources", "dependsOn",
 		"startupProbe", "readinessProbe", "livenessProbe", "notify", "init", "runtimeDirectories",
 		"lifetime", "stopScope", "reload", "readyLogLine", "strategy", "progressDeadlineSeconds",
-		"sockets", "log",
+		"sockets",
 	},
 	foreign: []hint{
 		{"containers", "a Service is one program; write its command, args and env directly under spec"},
@@ -80,6 +81,11 @@ var specFields = object[Spec]{
 		{"runAsGroup", "it belongs under securityContext"},
 		{"umask", "it belongs under securityContext"},
 		{"stopSignal", "it belongs under lifecycle"},
+		{"logging", "did you mean \"log\"?"},
+		{"logs", "did you mean \"log\"?"},
+		{"maxSize", "it belongs under log"},
+		{"maxFiles", "it belongs under log"},
+		{"maxAge", "it belongs under log"},
 		{"instances", "did you mean \"replicas\"?"},
 		{"numprocs", "did you mean \"replicas\"?"},
 		{"restart", "did you mean \"restartPolicy\"?"},

@@ -54,6 +54,7 @@ func TestParseReadsEveryField(t *testing.T) {
 			Lifecycle:                     spec.Lifecycle{StopSignal: "SIGINT"},
 			TerminationGracePeriodSeconds: 10,
 			MinReadySeconds:               2,
+			Log:                           spec.Log{MaxSize: 3 << 19, MaxFiles: 3, MaxAge: spec.Duration(7 * 24 * time.Hour)},
 		},
 		Source: spec.Source{File: "/etc/svc.d/full.yaml", Document: 1, Line: 2},
 	}}}

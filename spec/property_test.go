@@ -61,7 +61,18 @@ func anyService(t *rapid.T) *spec.Service {
 	p.Lifecycle.StopSignal = rapid.SampledFrom([]spec.Signal{"SIGTERM", "SIGINT", "SIGRTMIN", "SIGRTMIN+7"}).Draw(t, "signal")
 	p.TerminationGracePeriodSeconds = rapid.Int64Range(0, 1000).Draw(t, "grace")
 	p.MinReadySeconds = rapid.Int32Range(0, 1000).Draw(t, "ready")
+	p.Log = anyLog(t)
 	return s
+}
+
+// anyLog draws limits that Parse could have returned.
+func anyLog(t *rapid.T) spec.Log {
+	return spec.Log{
+		MaxSize:  spec.Quantity(rapid.OneOf(rapid.Int64Range(64<<10, 1<<40), rapid.Just[int64](10<<20)).Draw(t, "size")),
+		MaxFiles: rapid.Int32Range(1, 1000).Draw(t, "files"),
+		MaxAge:   spec.Duration(rapid.OneOf(rapid.Just[int64](0), rapid.Int64Range(1e9, int64(100*time.Hour))).Draw(t, "age")),
+		Compress: rapid.Bool().Draw(t, "compress"),
+	}
 }
 
 func orNil[T any](list []T) []T {

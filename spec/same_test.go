@@ -26,6 +26,7 @@ func fullSpec() spec.Spec {
 		},
 		SuccessExitCodes: []int32{0, 1}, Lifecycle: spec.Lifecycle{StopSignal: "SIGINT"},
 		TerminationGracePeriodSeconds: 5, MinReadySeconds: 6,
+		Log: spec.Log{MaxSize: 1 << 20, MaxFiles: 2, MaxAge: spec.Duration(time.Hour), Compress: true},
 	}
 }
 

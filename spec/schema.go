@@ -133,12 +133,20 @@ func constraints(path string, t reflect.Type) node {
 		return node{"enum": logFormats}
 	case "log.level":
 		return node{"enum": logLevels}
+	case "log.quota":
+		return logQuotaBounds.schema()
 	case "cgroupRoot":
 		return node{"type": "string", "pattern": "^/([^/]+(/[^/]+)*)?$"}
 	case "spec.terminationGracePeriodSeconds", "spec.minReadySeconds", "defaults.terminationGracePeriodSeconds":
 		return secondsBounds.schema()
 	case "spec.backoff.limit.restarts", "defaults.backoff.limit.restarts":
 		return restartsBounds.schema()
+	case "spec.log.maxSize", "defaults.log.maxSize":
+		return logSizeBounds.schema()
+	case "spec.log.maxFiles", "defaults.log.maxFiles":
+		return logFilesBounds.schema()
+	case "spec.log.maxAge", "defaults.log.maxAge":
+		return logAgeSchema()
 	case "spec.successExitCodes[]":
 		return exitBounds.schema()
 	}

@@ -63,6 +63,8 @@ type Spec struct {
 	// MinReadySeconds is how long, in seconds, a successor must have run
 	// before the next replica is replaced.
 	MinReadySeconds int32 `json:"minReadySeconds" edit:"live"`
+
+	Log Log `json:"log" edit:"live"`
 }
 
 // EnvVar is one variable. $(NAME) in Value refers to the variables before it.
@@ -142,6 +144,25 @@ type RestartLimit struct {
 // Lifecycle holds what happens around a process's life.
 type Lifecycle struct {
 	StopSignal Signal `json:"stopSignal"`
+}
+
+// Log bounds what is kept of what each replica prints. The files of a replica
+// are one that is written to and the rotated ones, which were.
+type Log struct {
+	// MaxSize bounds one file, in bytes before compression, and is above 0: the
+	// file is rotated when it would grow beyond it.
+	MaxSize Quantity `json:"maxSize"`
+	// MaxFiles is how many files a replica keeps, from 1, the one that is
+	// written to included, as kubelet's containerLogMaxFiles counts; 1 keeps
+	// nothing that was rotated. The oldest are removed.
+	MaxFiles int32 `json:"maxFiles"`
+	// MaxAge bounds the age of what is kept; 0 is no limit. The file that is
+	// written to is rotated when its first line is older, and a rotated file is
+	// removed when its last line is older.
+	MaxAge Duration `json:"maxAge"`
+	// Compress says that rotated files are compressed with gzip. The newest of
+	// them is not: what just happened stays easy to read.
+	Compress bool `json:"compress"`
 }
 
 // Signal is a signal by name, always with the prefix "SIG".

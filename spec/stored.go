@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,7 +65,14 @@ func (s *Service) usable() error {
 	case p.hasNUL():
 		return errors.New("a text holds a NUL byte")
 	}
-	return p.Backoff.usable()
+	return cmp.Or(p.Backoff.usable(), p.Log.usable())
+}
+
+func (l *Log) usable() error {
+	if l.MaxSize < 1 || l.MaxFiles < 1 || l.MaxAge < 0 {
+		return fmt.Errorf("log of %d files of %v, of at most %v", l.MaxFiles, l.MaxSize, l.MaxAge)
+	}
+	return nil
 }
 
 func (b *Backoff) usable() error {
@@ -90,7 +98,7 @@ func (p *Spec) hasNUL() bool {
 // usable checks what everybody relies on who holds a Configuration.
 func (c *Configuration) usable() error {
 	s := c.ServiceDefaults()
-	resync := c.ResyncPeriod
+	resync, quota := c.ResyncPeriod, c.Log.Quota
 	switch {
 	case c.APIVersion != APIVersion || c.Kind != KindConfiguration:
 		return fmt.Errorf("it is %q of %q", truncate(c.Kind), truncate(c.APIVersion))
@@ -98,6 +106,8 @@ func (c *Configuration) usable() error {
 		return fmt.Errorf("log.format %q is not known", truncate(c.Log.Format))
 	case c.Log.Level != "" && !slices.Contains(logLevels, c.Log.Level):
 		return fmt.Errorf("log.level %q is not known", truncate(c.Log.Level))
+	case quota != 0 && !logQuotaBounds.hold(quota):
+		return fmt.Errorf("log.quota %v", quota)
 	case c.Prune != "" && !slices.Contains(prunePolicies, string(c.Prune)):
 		return fmt.Errorf("prune %q is not known", truncate(string(c.Prune)))
 	case resync != 0 && (resync < Duration(minResync) || resync > Duration(maxResync)):
@@ -107,5 +117,5 @@ func (c *Configuration) usable() error {
 	case s.TerminationGracePeriodSeconds < 0:
 		return errors.New("a number of seconds below 0")
 	}
-	return s.Backoff.usable()
+	return cmp.Or(s.Backoff.usable(), s.Log.usable())
 }

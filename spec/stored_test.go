@@ -48,7 +48,7 @@ func withUnknown(t requirer, data []byte) []byte {
 		object.(map[string]any)["ZZZ"] = nil
 	}
 	p := document["spec"].(map[string]any)
-	for _, object := range []any{document, document["metadata"], p, p["securityContext"], p["backoff"], p["lifecycle"]} {
+	for _, object := range []any{document, document["metadata"], p, p["securityContext"], p["backoff"], p["lifecycle"], p["log"]} {
 		add(object)
 	}
 	for _, list := range []string{"env", "envFrom"} {
@@ -76,13 +76,14 @@ func TestAnyStoredServiceIsReadAsItWas(t *testing.T) {
 }
 
 func TestWhatIsMissingInAStoredServiceHasItsDefault(t *testing.T) {
-	got, err := spec.DecodeService([]byte(`{"metadata": {"name": "web"}, "spec": {"command": ["a"], "backoff": {"maxDelay": "2m"}}}`))
+	got, err := spec.DecodeService([]byte(`{"metadata": {"name": "web"}, "spec": {"command": ["a"], "backoff": {"maxDelay": "2m"}, "log": {"maxFiles": 7}}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := &spec.Service{APIVersion: spec.APIVersion, Kind: spec.KindService, Metadata: spec.Metadata{Name: "web"}, Spec: spec.Defaults()}
 	want.Spec.Command = []string{"a"}
 	want.Spec.Backoff.MaxDelay = spec.Duration(2 * time.Minute)
+	want.Spec.Log.MaxFiles = 7
 	if !reflect.DeepEqual(want, got) {
 		t.Errorf("(-want +got)\n%s", cmp.Diff(want, got))
 	}
@@ -105,6 +106,10 @@ func TestAStoredServiceThatCannotBeUsedIsAnError(t *testing.T) {
 		"a limit without a window":          `{"command": ["a"], "backoff": {"limit": {"restarts": 1}}}`,
 		"a negative grace":                  `{"command": ["a"], "terminationGracePeriodSeconds": -1}`,
 		"a umask beyond 0777":               `{"command": ["a"], "securityContext": {"umask": "1000"}}`,
+		"logs without size":                 `{"command": ["a"], "log": {"maxSize": "0"}}`,
+		"a size of a later version":         `{"command": ["a"], "log": {"maxSize": "all"}}`,
+		"no file of logs":                   `{"command": ["a"], "log": {"maxFiles": 0}}`,
+		"a negative age":                    `{"command": ["a"], "log": {"maxAge": "-1s"}}`,
 		"text in place of a list":           `{"command": "a"}`,
 		"half of it":                        `{"command": ["a"]`,
 	} {

@@ -23,6 +23,8 @@ func TestTheTablesHoldTheFieldsOfTheTypes(t *testing.T) {
 	compare(t, "LogConfiguration", reflect.TypeFor[LogConfiguration](), logFields.names(), logFields.later)
 	compare(t, "ServiceDefaults", reflect.TypeFor[ServiceDefaults](), defaultsFields.names(), defaultsFields.later)
 	compare(t, "BackoffDefaults", reflect.TypeFor[BackoffDefaults](), backoffDefaultsFields.names(), backoffDefaultsFields.later)
+	compare(t, "Log", reflect.TypeFor[Log](), serviceLogFields.names(), serviceLogFields.later)
+	compare(t, "LogDefaults", reflect.TypeFor[LogDefaults](), logDefaultsFields.names(), logDefaultsFields.later)
 	compare(t, "Rlimit", reflect.TypeFor[Rlimit](), rlimitFields.names(), rlimitFields.later)
 }
 

@@ -20,7 +20,8 @@ type settings struct {
 	logLevel   string
 	prune      spec.PrunePolicy
 	resync     time.Duration
-	cgroupRoot string // empty: the host finds one
+	cgroupRoot string        // empty: the host finds one
+	logQuota   spec.Quantity // 0: the host finds one
 	defaults   spec.Spec
 }
 
@@ -40,12 +41,6 @@ type setting struct {
 // settingsTable lists every field, in the order in which a document has them.
 func settingsTable() []setting {
 	d := spec.Defaults()
-	duration := func(d *spec.Duration) string {
-		if d == nil {
-			return ""
-		}
-		return d.String()
-	}
 	limit := func(text func(*spec.RestartLimit) string) func(*spec.Configuration) string {
 		return func(c *spec.Configuration) string {
 			if c.Defaults.Backoff.Limit == nil {
@@ -57,20 +52,26 @@ func settingsTable() []setting {
 	return []setting{
 		{"log.format", "log-format", "", func(c *spec.Configuration) string { return c.Log.Format }},
 		{"log.level", "log-level", "info", func(c *spec.Configuration) string { return c.Log.Level }},
-		{"defaults.backoff.initialDelay", "", d.Backoff.InitialDelay.String(),
-			func(c *spec.Configuration) string { return duration(c.Defaults.Backoff.InitialDelay) }},
-		{"defaults.backoff.maxDelay", "", d.Backoff.MaxDelay.String(),
-			func(c *spec.Configuration) string { return duration(c.Defaults.Backoff.MaxDelay) }},
-		{"defaults.backoff.stableAfter", "", d.Backoff.StableAfter.String(),
-			func(c *spec.Configuration) string { return duration(c.Defaults.Backoff.StableAfter) }},
-		{"defaults.backoff.limit.restarts", "", "", limit(func(l *spec.RestartLimit) string { return strconv.Itoa(int(l.Restarts)) })},
-		{"defaults.backoff.limit.within", "", "", limit(func(l *spec.RestartLimit) string { return l.Within.String() })},
-		{"defaults.terminationGracePeriodSeconds", "", strconv.FormatInt(d.TerminationGracePeriodSeconds, 10), func(c *spec.Configuration) string {
-			if c.Defaults.TerminationGracePeriodSeconds == nil {
+		{"log.quota", "", "", func(c *spec.Configuration) string {
+			if c.Log.Quota == 0 {
 				return ""
 			}
-			return strconv.FormatInt(*c.Defaults.TerminationGracePeriodSeconds, 10)
+			return c.Log.Quota.String()
 		}},
+		{"defaults.backoff.initialDelay", "", d.Backoff.InitialDelay.String(),
+			func(c *spec.Configuration) string { return textOf(c.Defaults.Backoff.InitialDelay) }},
+		{"defaults.backoff.maxDelay", "", d.Backoff.MaxDelay.String(),
+			func(c *spec.Configuration) string { return textOf(c.Defaults.Backoff.MaxDelay) }},
+		{"defaults.backoff.stableAfter", "", d.Backoff.StableAfter.String(),
+			func(c *spec.Configuration) string { return textOf(c.Defaults.Backoff.StableAfter) }},
+		{"defaults.backoff.limit.restarts", "", "", limit(func(l *spec.RestartLimit) string { return strconv.Itoa(int(l.Restarts)) })},
+		{"defaults.backoff.limit.within", "", "", limit(func(l *spec.RestartLimit) string { return l.Within.String() })},
+		{"defaults.terminationGracePeriodSeconds", "", strconv.FormatInt(d.TerminationGracePeriodSeconds, 10),
+			func(c *spec.Configuration) string { return textOf(c.Defaults.TerminationGracePeriodSeconds) }},
+		{"defaults.log.maxSize", "", d.Log.MaxSize.String(), func(c *spec.Configuration) string { return textOf(c.Defaults.Log.MaxSize) }},
+		{"defaults.log.maxFiles", "", strconv.Itoa(int(d.Log.MaxFiles)), func(c *spec.Configuration) string { return textOf(c.Defaults.Log.MaxFiles) }},
+		{"defaults.log.maxAge", "", "", func(c *spec.Configuration) string { return textOf(c.Defaults.Log.MaxAge) }},
+		{"defaults.log.compress", "", strconv.FormatBool(d.Log.Compress), func(c *spec.Configuration) string { return textOf(c.Defaults.Log.Compress) }},
 		{"prune", "prune", string(spec.PruneHold), func(c *spec.Configuration) string { return string(c.Prune) }},
 		{"resyncPeriod", "resync", spec.Duration(watch.DefaultResync).String(), func(c *spec.Configuration) string {
 			if c.ResyncPeriod == 0 {
@@ -80,6 +81,14 @@ func settingsTable() []setting {
 		}},
 		{"cgroupRoot", "cgroup-root", "", func(c *spec.Configuration) string { return c.CgroupRoot }},
 	}
+}
+
+// textOf is a value as a document has it, or empty when none is set.
+func textOf[T any](value *T) string {
+	if value == nil {
+		return ""
+	}
+	return fmt.Sprint(*value)
 }
 
 // mergeSettings finds what the daemon goes by. It is pure. The error is about a
@@ -98,6 +107,7 @@ func mergeSettings(document *spec.Configuration, flags flagValues) (settings, er
 		prune:      cmp.Or(given.Prune, document.Prune, spec.PruneHold),
 		resync:     time.Duration(cmp.Or(given.ResyncPeriod, document.ResyncPeriod, spec.Duration(watch.DefaultResync))),
 		cgroupRoot: cmp.Or(given.CgroupRoot, document.CgroupRoot),
+		logQuota:   document.Log.Quota,
 		defaults:   document.ServiceDefaults(),
 	}, nil
 }
@@ -195,6 +205,8 @@ func defaultsOf(report *status.ConfigurationReport) (spec.Spec, error) {
 		values[v.Field] = v.Value
 		if number, err := strconv.ParseInt(v.Value, 10, 64); err == nil {
 			values[v.Field] = number
+		} else if v.Value == "true" || v.Value == "false" {
+			values[v.Field] = v.Value == "true"
 		}
 	}
 	c, problem := documentOf(values)

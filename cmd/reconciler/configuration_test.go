@@ -13,10 +13,11 @@ import (
 
 const configurationHead = "apiVersion: svc.d/v1\nkind: ReconcilerConfiguration\n"
 
-const everyField = configurationHead + `log: {format: json, level: debug}
+const everyField = configurationHead + `log: {format: json, level: debug, quota: 1Gi}
 defaults:
   backoff: {initialDelay: 2s, maxDelay: 5m, stableAfter: 90s, limit: {restarts: 5, within: 10m}}
   terminationGracePeriodSeconds: 90
+  log: {maxSize: 100000, maxFiles: 3, maxAge: 168h, compress: false}
 prune: Obey
 resyncPeriod: 1m
 cgroupRoot: /sys/fs/cgroup/ours
@@ -75,7 +76,7 @@ func TestAFlagIsBeforeTheDocumentAndTheDocumentBeforeTheDefault(t *testing.T) {
 		}},
 		"a document": {document(t, everyField), nil, settings{
 			logFormat: "json", logLevel: "debug", prune: spec.PruneObey, resync: time.Minute, cgroupRoot: "/sys/fs/cgroup/ours",
-			defaults: document(t, everyField).ServiceDefaults(),
+			logQuota: 1 << 30, defaults: document(t, everyField).ServiceDefaults(),
 		}},
 		"a document that says little": {document(t, configurationHead+"log: {level: error}\n"), nil, settings{
 			logLevel: "error", prune: spec.PruneHold, resync: 5 * time.Minute, defaults: spec.Defaults(),
@@ -85,7 +86,7 @@ func TestAFlagIsBeforeTheDocumentAndTheDocumentBeforeTheDefault(t *testing.T) {
 		}},
 		"both": {document(t, everyField), flagValues{"log.format": "console", "prune": "Hold", "cgroupRoot": ""}, settings{
 			logFormat: "console", logLevel: "debug", prune: spec.PruneHold, resync: time.Minute, cgroupRoot: "/sys/fs/cgroup/ours",
-			defaults: document(t, everyField).ServiceDefaults(),
+			logQuota: 1 << 30, defaults: document(t, everyField).ServiceDefaults(),
 		}},
 	}
 	for name, test := range tests {
@@ -163,6 +164,7 @@ func TestTheDefaultsInAReportAreThoseInForce(t *testing.T) {
 		"none":  nil,
 		"all":   document(t, everyField),
 		"some":  document(t, configurationHead+"defaults: {terminationGracePeriodSeconds: 0, backoff: {initialDelay: 60s}}\n"),
+		"logs":  document(t, configurationHead+"defaults: {log: {maxAge: 0, compress: true, maxSize: 65537}}\n"),
 		"other": document(t, configurationHead+"prune: Obey\n"),
 	} {
 		got, err := defaultsOf(configurationReport(c, flagValues{"log.level": "debug"}, nil))

@@ -61,6 +61,7 @@ func (c *client) service(p Program, edits ...func(*spec.Spec)) *spec.Service {
 			SuccessExitCodes:              []int32{0},
 			Lifecycle:                     spec.Lifecycle{StopSignal: "SIGTERM"},
 			TerminationGracePeriodSeconds: 30,
+			Log:                           spec.Defaults().Log,
 		},
 	}
 	for _, edit := range edits {
