@@ -45,6 +45,9 @@ type Config struct {
 	Beat      func()
 	// Step is told of each step of which a crash must do no harm; nil is nobody.
 	Step func(Step)
+	// ServiceConditions, when not nil, are conditions of services that no event
+	// tells of, by name. It is called for each snapshot and must not block.
+	ServiceConditions func() map[string][]status.Condition
 	// Verify makes what "cannot happen" a panic instead of a log line.
 	Verify bool
 

@@ -15,7 +15,7 @@ const (
 	ReasonResourcesExhausted Reason = "ResourcesExhausted" // EAGAIN, ENOMEM, EMFILE, ENFILE, ENOSPC
 	ReasonGroupOccupied      Reason = "GroupOccupied"      // something lives in the replica's cgroup
 	ReasonCgroupRefused      Reason = "CgroupRefused"      // the cgroup could not be made or entered
-	ReasonLogUnwritable      Reason = "LogUnwritable"      // the log file could not be opened
+	ReasonOutputRefused      Reason = "OutputRefused"      // the pipes for its output could not be made
 	ReasonStartFailed        Reason = "StartFailed"        // anything else
 )
 

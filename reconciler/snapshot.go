@@ -21,7 +21,8 @@ type Snapshot struct {
 	// Stopping is when the shutdown began; zero while there is none.
 	Stopping time.Time
 
-	known []known // what is still to be put in words
+	known      []known                       // what is still to be put in words
+	conditions map[string][]status.Condition // of services, besides
 }
 
 // Command is what a person asks of the loop. Kind is EventStop, EventStart or
@@ -67,6 +68,9 @@ func (l *Loop) snapshot(names []string) *Snapshot {
 	if l.Conditions != nil {
 		s.Conditions = slices.Clone(l.Conditions())
 	}
+	if l.ServiceConditions != nil {
+		s.conditions = l.ServiceConditions()
+	}
 	add := func(r *record) {
 		f := r.facts
 		f.Replicas = slices.Clone(f.Replicas)
@@ -106,6 +110,7 @@ func (s *Snapshot) render() {
 			},
 			Status: Report(k.want, &k.facts, s.At),
 		}
+		service.Status.Conditions = append(service.Status.Conditions, s.conditions[k.facts.Name]...)
 		if k.want != nil {
 			service.Metadata.Labels, service.Metadata.Annotations = k.want.Metadata.Labels, k.want.Metadata.Annotations
 			service.Spec = specJSON(k.want)

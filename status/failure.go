@@ -29,6 +29,7 @@ const (
 	FailureMethodNotAllowed FailureReason = "MethodNotAllowed"
 	FailureConflict         FailureReason = "Conflict"
 	FailureTooLarge         FailureReason = "RequestEntityTooLarge"
+	FailureTooManyRequests  FailureReason = "TooManyRequests"
 	FailureInternal         FailureReason = "InternalError"
 	FailureUnavailable      FailureReason = "ServiceUnavailable"
 	FailureTimeout          FailureReason = "Timeout"
@@ -62,6 +63,8 @@ func (r FailureReason) code() int {
 		return 409
 	case FailureTooLarge:
 		return 413
+	case FailureTooManyRequests:
+		return 429
 	case FailureUnavailable:
 		return 503
 	case FailureTimeout:

@@ -102,6 +102,29 @@ type Replica struct {
 	Processes []Process `json:"processes,omitempty"`
 }
 
+// runLag is how much later than a program's first line its start may be noted.
+const runLag = 20 * time.Millisecond
+
+// PreviousRun tells the times of what the run before the present one wrote: from
+// its start to the start of the present one, or without an end when none runs. ok
+// is false when no run has ended.
+func (r *Replica) PreviousRun() (since, until time.Time, ok bool) {
+	if r.LastExit == nil {
+		return since, until, false
+	}
+	since = r.LastExit.At
+	if !r.LastExit.Started.IsZero() {
+		since = r.LastExit.Started.Add(-runLag)
+	}
+	if !r.Started.IsZero() {
+		until = r.Started.Add(-runLag)
+		if until.Before(r.LastExit.At) {
+			until = r.LastExit.At
+		}
+	}
+	return since, until, true
+}
+
 // Exit is how a run ended.
 type Exit struct {
 	Code    int32     `json:"exitCode"` // as a shell shows it: 128+n for signal n; -1 unknown
