@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"svc.d/reconciler"
+	"svc.d/reconciler/logs"
 )
 
 // Kept is what an earlier daemon, or an earlier image of this process, knew.
@@ -77,6 +78,9 @@ func (h *Host) adopt(kept *Kept) error {
 	for _, r := range a.records {
 		h.restored = append(h.restored, *r)
 	}
+	h.output.Retain(func(id logs.Replica) bool {
+		return a.records[reconciler.ReplicaID(id)] != nil || h.groups[reconciler.ReplicaID(id)] != nil
+	})
 	return nil
 }
 

@@ -21,7 +21,7 @@ func BenchmarkStart(b *testing.B) {
 	for name, o := range map[string]host.Options{"cgroups": {}, "sessions": {NoCgroups: true}, "stage": {RemotePaths: []string{"/"}}} {
 		b.Run(name, func(b *testing.B) {
 			dir := b.TempDir()
-			o.StateDir, o.LogDir = filepath.Join(dir, "state"), filepath.Join(dir, "log")
+			o.StateDir, o.Output = filepath.Join(dir, "state"), capture(dir)
 			h, err := host.Open(o)
 			if err != nil {
 				b.Skip(err)
@@ -72,7 +72,7 @@ func BenchmarkRestart(b *testing.B) {
 	for _, others := range []int{10, 1000} {
 		b.Run(strconv.Itoa(others), func(b *testing.B) {
 			dir := b.TempDir()
-			h, err := host.Open(host.Options{StateDir: filepath.Join(dir, "state"), LogDir: filepath.Join(dir, "log")})
+			h, err := host.Open(host.Options{StateDir: filepath.Join(dir, "state"), Output: capture(dir)})
 			if err != nil {
 				b.Skip(err)
 			}

@@ -183,7 +183,7 @@ func (h *Host) Try(ctx context.Context, path string, argv []string) (output []by
 	}
 	defer r.Close()
 	p := &plan{argv: append([]string{path}, argv[1:]...), env: os.Environ(), dir: ".", umask: defaultUmask}
-	s, err := h.runStage(stageStart, p, int(w.Fd()), -1, func(s *stage) { h.trials[s.pid] = struct{}{} })
+	s, err := h.runStage(stageStart, p, outputs{int(w.Fd()), int(w.Fd())}, -1, func(s *stage) { h.trials[s.pid] = struct{}{} })
 	w.Close()
 	if err != nil {
 		return nil, exit, fmt.Errorf("cannot start an exec stage: %w", err)

@@ -27,71 +27,72 @@ type cgroupTree struct {
 	events int // cgroup.events of our own group
 }
 
-// open makes the group name, if it is missing, and opens it. made says that it
-// was missing, so that nothing can live in it.
-func (t *cgroupTree) open(name string) (fd int, made bool, err error) {
+// make makes the group name, if it is missing. made says that it was missing, so
+// that nothing can live in it.
+func (t *cgroupTree) make(name string) (made bool, err error) {
 	err = unix.Mkdirat(t.rootFD, name, 0o755)
-	if err != nil && err != unix.EEXIST {
-		return -1, false, err
+	if err == unix.EEXIST {
+		return false, nil
 	}
-	made = err == nil
-	fd, err = unix.Openat(t.rootFD, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	return fd, made, err
+	return err == nil, err
+}
+
+// openGroup opens a group for clone3.
+func openGroup(path string) (int, error) {
+	return unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 }
 
 // prepare implements grouping. A group that was killed is made anew: since
 // about Linux 6.14 clone3 compares the kills that the child's group has seen
 // with those of the parent's (cgroup.kill_seq), so that whatever is cloned into
 // a group that was ever killed is killed at birth.
-func (t *cgroupTree) prepare(id reconciler.ReplicaID, killed bool) (int, bool, error) {
+func (t *cgroupTree) prepare(id reconciler.ReplicaID, killed bool) (string, bool, error) {
 	name := id.String()
+	path := t.root + "/" + name
 	if killed {
 		if populated, err := t.populated(name); err == nil && populated {
 			if pids, alive := t.members(name, 0); len(pids) > 0 || alive {
-				return -1, true, nil
+				return "", true, nil
 			}
 		}
 		if err := t.remove(name); err != nil {
-			return -1, false, err
+			return "", false, err
 		}
 	}
-	fd, made, err := t.open(name)
+	made, err := t.make(name)
 	if err != nil {
-		return fd, false, err
+		return "", false, err
 	}
 	if made && !t.allFrozen() {
-		return fd, false, nil
+		return path, false, nil
 	}
-	if !made && hasGroups(fd) {
+	if !made && t.hasGroups(name) {
 		// Made by the service, which may have given them controllers: then the
 		// kernel lets no process into the group itself (EBUSY).
-		_ = unix.Close(fd)
 		return t.prepare(id, true)
 	}
 	populated, frozen, err := t.state(name)
 	if err != nil || populated {
 		if pids, alive := t.members(name, 0); err != nil || len(pids) > 0 || alive {
-			_ = unix.Close(fd)
-			return -1, err == nil, err
+			return "", err == nil, err
 		}
 	}
 	if !frozen {
-		return fd, false, nil
+		return path, false, nil
 	}
 	// A child that is frozen at birth never calls execve, and Go's fork waits
 	// for that.
-	_ = unix.Close(fd)
 	if made {
 		_ = t.remove(name)
-		return -1, false, errors.New("the cgroup above it is frozen (cgroup.freeze)")
+		return "", false, errors.New("the cgroup above it is frozen (cgroup.freeze)")
 	}
 	return t.prepare(id, true)
 }
 
-// hasGroups says whether there are groups below the one that is open.
-func hasGroups(fd int) bool {
+// hasGroups says whether there are groups below the one of this name.
+func (t *cgroupTree) hasGroups(name string) bool {
 	var st unix.Stat_t
-	return unix.Fstat(fd, &st) == nil && st.Nlink > 2
+	return unix.Fstatat(t.rootFD, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Nlink > 2
 }
 
 // allFrozen reads whether our own group is frozen, and with it all below. It

@@ -33,7 +33,7 @@ func target(m *machine, degraded bool) hosttest.Target {
 				t.Fatal(err)
 			}
 			next, err := host.Open(host.Options{
-				StateDir: m.dir + "/state", LogDir: m.dir + "/log", NoCgroups: degraded,
+				StateDir: m.dir + "/state", Output: m.logs, NoCgroups: degraded,
 				Kept: &host.Kept{Records: slices.Clone(records), Unreadable: unclear},
 			})
 			if err != nil {
@@ -62,7 +62,7 @@ func TestAGroupThatWasKilledIsMadeAnewAfterATakeover(t *testing.T) {
 	before := m.host
 	t.Cleanup(func() { _ = before.Close() })
 	now := time.Now()
-	next, err := host.Open(host.Options{StateDir: m.dir + "/state", LogDir: m.dir + "/log", Kept: &host.Kept{
+	next, err := host.Open(host.Options{StateDir: m.dir + "/state", Output: m.logs, Kept: &host.Kept{
 		Tree: tree,
 		Records: []reconciler.Record{{At: now, Instance: reconciler.Instance{
 			ID: web0, Run: m.run, Spec: shell(""), StartTakenAt: now, StartedAt: now, EndedAt: now, GoneAt: now,

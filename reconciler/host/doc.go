@@ -19,6 +19,16 @@
 // stage, which knows which step failed and reports it. Plain services do not
 // pay for it.
 //
+// # Threads that fork
+//
+// A fork copies the table of descriptors and the exec closes the copies, which
+// with thousands of them costs more than all else in a start. Plain services are
+// forked by threads with tables of their own (spawner.go), in which there is
+// nothing but 0 to 2 and what Go's poller needs. A number of the process means
+// nothing there, so such a thread opens by path what a child gets, and the
+// child's pidfd is opened by who has asked, while nobody can reap the child. The
+// probe and the exec stage are forked from the table of the process.
+//
 // # What Open changes in the process
 //
 // The file mode creation mask becomes 0022, the default of a service, so that

@@ -25,3 +25,25 @@ func (h *Host) HangDirectStarts() (release func()) {
 
 // InstanceOf names a state directory, as the mark of a process does.
 func InstanceOf(stateDir string) string { return instanceOf(stateDir) }
+
+// ForkFromWorkers has no thread with descriptors of its own fork, as where the
+// kernel gives none.
+func (h *Host) ForkFromWorkers() {
+	h.spawners.mu.Lock()
+	defer h.spawners.mu.Unlock()
+	h.spawners.off = true
+}
+
+// OccupySpawners has n threads that fork be at it, until they are released. They
+// stand for forks that hang.
+func (h *Host) OccupySpawners(n int) (release func()) {
+	var taken []*spawner
+	for range n {
+		taken = append(taken, h.spawners.take())
+	}
+	return func() {
+		for _, t := range taken {
+			h.spawners.put(t)
+		}
+	}
+}

@@ -69,9 +69,9 @@ func (g *group) closeAll() {
 // for longer than a look at /proc takes, except close and forget.
 type grouping interface {
 	// prepare makes room for a start. It says occupied when something lives
-	// in the group, which was killed since the last start or not. The
-	// descriptor, unless -1, is the cgroup's; the caller closes it.
-	prepare(id reconciler.ReplicaID, killed bool) (fd int, occupied bool, err error)
+	// in the group, which was killed since the last start or not. The path,
+	// unless it is empty, is the cgroup's.
+	prepare(id reconciler.ReplicaID, killed bool) (path string, occupied bool, err error)
 	// survivors lists what lives in the group; a main process that has ended
 	// does not. alive may be true with an empty list: something lives that
 	// cannot be seen.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"svc.d/reconciler"
+	"svc.d/reconciler/logs"
 )
 
 // Options say how to open a Host.
@@ -28,9 +29,9 @@ type Options struct {
 	Kept *Kept
 	// Step is told of each step of which a crash must do no harm; nil is nobody.
 	Step func(reconciler.Step)
-	// LogDir is where output goes: <LogDir>/<service>/<ordinal>.log. It is made
-	// when it is missing.
-	LogDir string
+	// Output takes what services write. It is the caller's, and must be open as
+	// long as the host is.
+	Output *logs.Capture
 	// NoCgroups does without cgroups: sessions and process groups hold the
 	// processes together as well as they can. So it is, too, when cgroups cannot
 	// be used; Conditions tells.
@@ -57,7 +58,8 @@ const ConditionDegraded = "Degraded"
 // Host is the Linux machine. It implements reconciler.Host.
 type Host struct {
 	log        logr.Logger
-	logDir     string
+	output     *logs.Capture
+	uid, gid   uint32 // our own
 	executable string
 	grouping   grouping // of new runs
 	sessions   *sessions
@@ -70,6 +72,7 @@ type Host struct {
 	programs   programs
 	null       int
 	signals    *signalDefaults
+	spawners   *spawners
 
 	work    chan reconciler.Work
 	events  chan reconciler.Event
@@ -106,12 +109,8 @@ func Open(o Options) (*Host, error) {
 	if o.Executable == "" {
 		o.Executable = "/proc/self/exe"
 	}
-	logDir, err := filepath.Abs(o.LogDir)
-	if err != nil {
-		return nil, fmt.Errorf("cannot find the log directory: %w", err)
-	}
 	h := &Host{
-		log: o.Log, logDir: logDir, executable: o.Executable,
+		log: o.Log, output: o.Output, uid: uint32(unix.Geteuid()), gid: uint32(unix.Getegid()), executable: o.Executable,
 		remote: newRemotePaths(o.RemotePaths),
 		work:   make(chan reconciler.Work), events: make(chan reconciler.Event), done: make(chan struct{}),
 		groups: map[reconciler.ReplicaID]*group{}, checks: map[*stage]struct{}{}, trials: map[int32]struct{}{},
@@ -159,6 +158,7 @@ func (h *Host) open(o Options) error {
 	if h.watcher, err = openWatcher(h.log); err != nil {
 		return err
 	}
+	h.spawners = newSpawners(h.log, h.signals, h.null, o.Workers, h.watcher)
 	h.sessions = &sessions{}
 	h.instance = instanceOf(o.StateDir)
 	if err := h.openGroupings(o); err != nil {
@@ -204,6 +204,9 @@ func (h *Host) Close() error {
 }
 
 func (h *Host) release() {
+	if h.spawners != nil {
+		h.spawners.close()
+	}
 	if h.watcher != nil {
 		h.watcher.close()
 	}
@@ -274,7 +277,10 @@ func ignoreGone(err error, verb string, id reconciler.ReplicaID) error {
 // probe starts ourselves once in a cgroup: access bits do not tell whether the
 // kernel lets us.
 func (h *Host) probe(tree *cgroupTree) error {
-	fd, _, err := tree.open(probeName)
+	if _, err := tree.make(probeName); err != nil {
+		return err
+	}
+	fd, err := openGroup(filepath.Join(tree.root, probeName))
 	if err != nil {
 		return err
 	}

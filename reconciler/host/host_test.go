@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -11,8 +12,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"golang.org/x/sys/unix"
+
 	"svc.d/reconciler"
 	"svc.d/reconciler/host"
+	"svc.d/reconciler/logs"
+	"svc.d/reconciler/logs/cri"
 	"svc.d/spec"
 )
 
@@ -30,8 +35,20 @@ func TestMain(m *testing.M) {
 type machine struct {
 	t    *testing.T
 	host *host.Host
+	// logs is that of all hosts of the test: there is one for a state directory
+	// at a time.
+	logs *logs.Capture
 	dir  string
 	run  uint64
+}
+
+// capture takes output, with its state and its files below dir.
+func capture(dir string) *logs.Capture {
+	c, err := logs.Open(logs.Options{StateDir: filepath.Join(dir, "state"), LogDir: filepath.Join(dir, "log")})
+	if err != nil {
+		panic(err)
+	}
+	return c
 }
 
 // forBoth runs the test with and without cgroups.
@@ -46,7 +63,8 @@ func forBoth(t *testing.T, test func(t *testing.T, m *machine)) {
 func open(t *testing.T, o host.Options) *machine {
 	t.Helper()
 	dir := t.TempDir()
-	o.StateDir, o.LogDir = filepath.Join(dir, "state"), filepath.Join(dir, "log")
+	o.StateDir, o.Output = filepath.Join(dir, "state"), capture(dir)
+	t.Cleanup(func() { o.Output.Close(false) })
 	h, err := host.Open(o)
 	if err != nil && !o.NoCgroups && os.Getuid() != 0 {
 		t.Skip("needs cgroups: ", err)
@@ -54,7 +72,7 @@ func open(t *testing.T, o host.Options) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &machine{t: t, host: h, dir: dir}
+	m := &machine{t: t, host: h, logs: o.Output, dir: dir}
 	t.Cleanup(func() {
 		if err := m.host.Close(); err != nil {
 			t.Error(err)
@@ -111,17 +129,39 @@ func (m *machine) start(s *spec.Service) reconciler.Event {
 
 func (m *machine) output() string {
 	m.t.Helper()
-	data, err := os.ReadFile(filepath.Join(m.dir, "log", "web", "0.log"))
-	if err != nil {
-		m.t.Fatal(err)
+	return written(m.logs, m.dir)
+}
+
+// written is what the service has written, all that waits in its pipes included.
+func written(c *logs.Capture, dir string) string {
+	for _, fd := range c.Descriptors() {
+		for waiting := 1; waiting > 0; {
+			waiting, _ = unix.IoctlGetInt(fd, unix.TIOCINQ)
+		}
 	}
-	return string(data)
+	<-c.Pause()
+	defer c.Resume()
+	var text strings.Builder
+	data, _ := os.ReadFile(filepath.Join(dir, "log", "web", "0.log")) // before the first line there is none
+	for entry := range bytes.Lines(data) {
+		l, ok := cri.Parse(entry)
+		text.Write(l.Text)
+		if ok && !l.Partial {
+			text.WriteByte('\n')
+		}
+	}
+	return text.String()
 }
 
 // waitOutput waits until the service has written a text.
 func (m *machine) waitOutput(text string) {
 	m.t.Helper()
-	for !strings.Contains(m.output(), text) {
+	until(func() bool { return strings.Contains(m.output(), text) })
+}
+
+// until waits for what no event tells.
+func until(so func() bool) {
+	for !so() {
 		time.Sleep(time.Millisecond)
 	}
 }

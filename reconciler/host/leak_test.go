@@ -76,7 +76,7 @@ func starve() int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	h, err := host.Open(host.Options{StateDir: dir, LogDir: dir, NoCgroups: true})
+	h, err := host.Open(host.Options{StateDir: dir, Output: capture(dir), NoCgroups: true})
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -120,7 +120,7 @@ func starveSurvivors(noCgroups bool) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	h, err := host.Open(host.Options{StateDir: dir, LogDir: dir, NoCgroups: noCgroups})
+	h, err := host.Open(host.Options{StateDir: dir, Output: capture(dir), NoCgroups: noCgroups})
 	if err != nil {
 		fmt.Println("cannot open", err)
 		return 0

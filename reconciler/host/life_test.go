@@ -21,7 +21,8 @@ import (
 
 func TestWhatADaemonLeftIsFoundByTheNext(t *testing.T) {
 	dir := t.TempDir()
-	o := host.Options{StateDir: filepath.Join(dir, "state"), LogDir: filepath.Join(dir, "log")}
+	o := host.Options{StateDir: filepath.Join(dir, "state"), Output: capture(dir)}
+	t.Cleanup(func() { o.Output.Close(false) })
 	h, err := host.Open(o)
 	if err != nil && os.Getuid() != 0 {
 		t.Skip("needs cgroups: ", err)
@@ -77,7 +78,7 @@ func TestWhatADaemonLeftIsFoundByTheNext(t *testing.T) {
 func TestTwoHostsNeverShareATree(t *testing.T) {
 	m := open(t, host.Options{})
 	m.start(web("/bin/sleep", "1000"))
-	o := host.Options{StateDir: filepath.Join(m.dir, "state"), LogDir: filepath.Join(m.dir, "log")}
+	o := host.Options{StateDir: filepath.Join(m.dir, "state"), Output: m.logs}
 	if h, err := host.Open(o); err == nil {
 		t.Errorf("a second host was opened and found %v", h.Found())
 		if err := h.Close(); err != nil {
@@ -187,7 +188,8 @@ func inherit() int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	h, err := host.Open(host.Options{StateDir: dir, LogDir: dir, NoCgroups: true})
+	c := capture(dir)
+	h, err := host.Open(host.Options{StateDir: dir, Output: c, NoCgroups: true})
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -198,8 +200,7 @@ func inherit() int {
 			fmt.Println(e.Failure.Message)
 		}
 	}
-	data, err := os.ReadFile(filepath.Join(dir, "web", "0.log"))
-	fmt.Println(string(data), err)
+	fmt.Println(written(c, dir))
 	if err := h.Close(); err != nil {
 		fmt.Println(err)
 	}

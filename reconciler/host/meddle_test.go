@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -98,14 +99,23 @@ func TestALogFileThatIsAFIFOHoldsNobodyUp(t *testing.T) {
 		if err := unix.Mkfifo(m.dir+"/log/web/0.log", 0o644); err != nil {
 			t.Fatal(err)
 		}
+		m.start(shell("echo hello"))
+		m.want(reconciler.EventExited)
+		for len(m.logs.Losses()) == 0 { // until it was tried
+			runtime.Gosched()
+		}
+	})
+}
+
+func TestAPipeThatIsNoneIsRefused(t *testing.T) {
+	forBoth(t, func(t *testing.T, m *machine) {
+		if err := os.WriteFile(m.dir+"/state/output/web-0.stdout", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 		m.offer(reconciler.VerbStart, shell("true"))
 		f := m.want(reconciler.EventStartFailed).Failure
-		if f.Reason != reconciler.ReasonLogUnwritable || !strings.Contains(f.Message, "no regular file") {
+		if f.Reason != reconciler.ReasonOutputRefused || !strings.Contains(f.Message, "it is no FIFO") {
 			t.Errorf("got %+v", f)
-		}
-		m.offer(reconciler.VerbCheck, shell("true"))
-		if f := m.want(reconciler.EventChecked).Failure; f == nil || f.Reason != reconciler.ReasonLogUnwritable {
-			t.Errorf("check got %+v", f)
 		}
 	})
 }

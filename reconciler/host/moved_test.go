@@ -28,7 +28,7 @@ func TestADaemonThatMovesThereAndBackKnowsWhereItsProcessesAre(t *testing.T) {
 		if err := m.host.Close(); err != nil {
 			t.Fatal(err)
 		}
-		o.StateDir, o.LogDir = m.dir+"/state", m.dir+"/log"
+		o.StateDir, o.Output = m.dir+"/state", m.logs
 		var err error
 		if m.host, err = host.Open(o); err != nil {
 			t.Fatal(err)

@@ -1,75 +1,52 @@
 package host
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
-
 	"golang.org/x/sys/unix"
 
 	"svc.d/reconciler"
+	"svc.d/reconciler/logs"
 )
 
-// openOutput opens the file to which the replica's output is appended. It
-// belongs to the service's user, because programs reopen /dev/stdout.
-func (h *Host) openOutput(id reconciler.ReplicaID, who *identity) (int, *reconciler.Failure) {
-	path := h.logDir + "/" + id.Service + "/" + strconv.Itoa(int(id.Ordinal)) + ".log"
-	fd, err := openAppend(path)
-	if err == unix.ENOENT {
-		dir := filepath.Dir(path)
-		if unix.Mkdir(dir, 0o755) != nil {
-			if e := os.MkdirAll(dir, 0o755); e != nil {
-				return -1, outputFailure(path, e)
-			}
-		}
-		fd, err = openAppend(path)
+// openOutput makes the pipes ready for a process of the replica. The process can
+// read them, too: as long as it lives nobody who writes gets a SIGPIPE, daemon or
+// not. Who forks opens them, so that they are of its table.
+func (h *Host) openOutput(id reconciler.ReplicaID, who *identity) (stdout, stderr output, f *reconciler.Failure) {
+	uid, gid := h.uid, h.gid
+	if who.change {
+		uid, gid = who.uid, who.gid
 	}
-	if err != nil {
-		return -1, outputFailure(path, err)
+	if err := h.output.Attach(logs.Replica(id), uid, gid); err != nil {
+		return output{}, output{}, outputFailure(id, err)
 	}
-	var st unix.Stat_t
-	err = unix.Fstat(fd, &st)
-	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-		err = fmt.Errorf("it is no regular file")
-	}
-	if err == nil && who.change && (st.Uid != who.uid || st.Gid != who.gid) {
-		err = unix.Fchown(fd, int(who.uid), int(who.gid))
-		if err == unix.EPERM {
-			err = nil // without root; the start will tell
-		}
-	}
-	if err != nil {
-		_ = unix.Close(fd)
-		return -1, outputFailure(path, err)
-	}
-	return fd, nil
+	const flags = unix.O_RDWR | unix.O_NOFOLLOW | unix.O_NOCTTY
+	out, errs := h.output.Pipes(logs.Replica(id))
+	return output{out, flags}, output{errs, flags}, nil
 }
 
-// openAppend does not wait for the reader of a FIFO or the end of a lease: that
-// is an error.
-func openAppend(path string) (int, error) {
-	const flags = unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_NOCTTY
-	fd, err := unix.Open(path, flags|unix.O_NONBLOCK, 0o640)
-	if err != nil {
-		return -1, err
-	}
-	if err := unix.SetNonblock(fd, false); err != nil { // the service's programs do not expect it
-		_ = unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
-}
-
-func outputFailure(path string, err error) *reconciler.Failure {
-	switch err {
-	case unix.ENXIO:
-		err = fmt.Errorf("it is no regular file")
-	case unix.EWOULDBLOCK:
-		err = fmt.Errorf("somebody holds a lease on it")
-	}
-	if f := explainResources("open the log file "+path, err); f != nil {
+func outputFailure(id reconciler.ReplicaID, err error) *reconciler.Failure {
+	if f := explainResources("open the pipes for the output of "+id.String(), err); f != nil {
 		return f
 	}
-	return failure(reconciler.ReasonLogUnwritable, "cannot open the log file %s: %v", path, err)
+	return failure(reconciler.ReasonOutputRefused, "cannot open the pipes for the output of %s: %v", id, err)
+}
+
+// outputs are what a process has as its standard output and error.
+type outputs struct{ stdout, stderr int }
+
+// openOutputs opens both here, for an exec stage.
+func openOutputs(id reconciler.ReplicaID, stdout, stderr output) (o outputs, f *reconciler.Failure) {
+	var err error
+	if o.stdout, err = stdout.open(); err != nil {
+		return o, outputFailure(id, err)
+	}
+	if o.stderr, err = stderr.open(); err != nil {
+		_ = unix.Close(o.stdout)
+		return o, outputFailure(id, err)
+	}
+	return o, nil
+}
+
+func (o outputs) close() {
+	_ = unix.Close(o.stdout)
+	_ = unix.Close(o.stderr)
 }

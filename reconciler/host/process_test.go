@@ -14,6 +14,7 @@ import (
 
 	"svc.d/reconciler"
 	"svc.d/reconciler/host"
+	"svc.d/reconciler/logs"
 	"svc.d/spec"
 )
 
@@ -97,7 +98,7 @@ func TestAProcessInheritsThreeDescriptors(t *testing.T) {
 			defer func() { _ = unix.Close(stray) }()
 			m := open(t, o)
 			got := m.runToEnd(self(t, "describe"))
-			if diff := cmp.Diff("fd 0 null\nfd 1 0.log\nfd 2 0.log\n", got); diff != "" {
+			if diff := cmp.Diff("fd 0 null\nfd 1 web-0.stdout\nfd 2 web-0.stderr\n", got); diff != "" {
 				t.Errorf("descriptors (-want +got):\n%s", diff)
 			}
 		})
@@ -111,7 +112,9 @@ func TestAProcessHasExactlyTheEnvironmentDeclared(t *testing.T) {
 			m := open(t, o)
 			s := web("/usr/bin/env", "-0")
 			s.Spec.Env = []spec.EnvVar{{Name: "GOGC", Value: "$(SVC_NAME)"}, {Name: "TEXT", Value: "two\nlines"}}
-			got := strings.Split(strings.TrimSuffix(m.runToEnd(s), "\x00"), "\x00")
+			m.runToEnd(s)
+			m.logs.Release(logs.Replica(web0)) // ends the last line
+			got := strings.Split(strings.TrimSuffix(m.output(), "\x00\n"), "\x00")
 			got = slices.DeleteFunc(got, func(e string) bool { // the user's own
 				return strings.HasPrefix(e, "HOME=/") || strings.HasPrefix(e, "USER=") || strings.HasPrefix(e, "LOGNAME=") || strings.HasPrefix(e, "SHELL=/")
 			})
@@ -218,13 +221,14 @@ func TestAServiceRunsAsItsUser(t *testing.T) {
 				if diff := cmp.Diff(tt.want, m.runToEnd(s)); diff != "" {
 					t.Errorf("identity (-want +got):\n%s", diff)
 				}
-				info, err := os.Stat(filepath.Join(m.dir, "log", "web", "0.log"))
+				stdout, _ := m.logs.Pipes(logs.Replica(web0))
+				info, err := os.Stat(stdout)
 				if err != nil {
 					t.Fatal(err)
 				}
 				st, ok := info.Sys().(*syscall.Stat_t)
-				if !ok || info.Mode().Perm() != 0o640 || st.Uid == 0 {
-					t.Errorf("log file: %v, owner %d", info.Mode(), st.Uid)
+				if !ok || info.Mode().Perm() != 0o622 || st.Uid == 0 {
+					t.Errorf("pipe: %v, owner %d", info.Mode(), st.Uid)
 				}
 			})
 		}

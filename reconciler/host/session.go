@@ -22,7 +22,7 @@ import (
 // looked whether another process has it before anything is signalled.
 type sessions struct{}
 
-func (*sessions) prepare(reconciler.ReplicaID, bool) (int, bool, error) { return -1, false, nil }
+func (*sessions) prepare(reconciler.ReplicaID, bool) (string, bool, error) { return "", false, nil }
 
 func (*sessions) survivors(g *group) ([]int32, bool) {
 	if g.reused() {

@@ -36,7 +36,7 @@ func (s *stage) close() {
 
 // runStage starts an exec stage with the plan. register is called with it before
 // anybody looks for children that are not ours.
-func (h *Host) runStage(mode string, p *plan, out, dir int, register func(*stage)) (*stage, error) {
+func (h *Host) runStage(mode string, p *plan, out outputs, dir int, register func(*stage)) (*stage, error) {
 	memory, err := unix.MemfdCreate("plan", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (h *Host) runStage(mode string, p *plan, out, dir int, register func(*stage
 	defer h.forks.RUnlock()
 	pid, err := h.signals.forkExec(h.executable, []string{stageName, mode}, &syscall.ProcAttr{
 		Env:   h.stageEnv(),
-		Files: []uintptr{uintptr(h.null), uintptr(out), uintptr(out), uintptr(memory), uintptr(pipe[1])},
+		Files: []uintptr{uintptr(h.null), uintptr(out.stdout), uintptr(out.stderr), uintptr(memory), uintptr(pipe[1])},
 		Sys:   h.attr(dir, &s.pidfd),
 	})
 	if err != nil {
@@ -76,7 +76,7 @@ func (h *Host) runStage(mode string, p *plan, out, dir int, register func(*stage
 
 // spawnStage starts the main process through the exec stage. The answer comes
 // from the watcher's goroutine.
-func (h *Host) spawnStage(g *group, w reconciler.Work, p *plan, out, dir int) (answer, *reconciler.Failure) {
+func (h *Host) spawnStage(g *group, w reconciler.Work, p *plan, out outputs, dir int) (answer, *reconciler.Failure) {
 	s, err := h.runStage(stageStart, p, out, dir, func(s *stage) {
 		s.work, s.group = w, g
 		g.stage, g.pid, g.pidfd = s, s.pid, s.pidfd
@@ -106,20 +106,13 @@ func (h *Host) check(w reconciler.Work) answer {
 		e.Failure = f
 		return answer{event: e}
 	}
-	// Its owner stays as it is: the old process still writes to it.
-	out, f := h.openOutput(w.Replica, &identity{})
-	if f != nil {
-		e.Failure = f
-		return answer{event: e}
-	}
-	_ = unix.Close(out)
 	if !p.who.change && len(p.rlimits) == 0 {
 		if _, local, f := h.local(p); local || f != nil {
 			e.Failure = p.checkPaths()
 			return answer{event: e}
 		}
 	}
-	s, err := h.runStage(stageCheck, p, h.null, -1, func(s *stage) {
+	s, err := h.runStage(stageCheck, p, outputs{h.null, h.null}, -1, func(s *stage) {
 		s.work = w
 		h.checks[s] = struct{}{}
 	})

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"svc.d/reconciler"
+	"svc.d/reconciler/logs"
 	"svc.d/spec"
 )
 
@@ -96,16 +97,15 @@ func (h *Host) launch(g *group, w reconciler.Work) (answer, *reconciler.Failure)
 	if f != nil {
 		return answer{}, f
 	}
-	out, f := h.openOutput(w.Replica, &p.who)
+	stdout, stderr, f := h.openOutput(w.Replica, &p.who)
 	if f != nil {
 		return answer{}, f
 	}
-	defer func() { _ = unix.Close(out) }()
 	h.mu.Lock()
 	killed := g.killed
 	g.killed = false
 	h.mu.Unlock()
-	dir, busy, err := h.grouping.prepare(w.Replica, killed)
+	cgroup, busy, err := h.grouping.prepare(w.Replica, killed)
 	if killed && (err != nil || busy) {
 		h.mu.Lock()
 		g.killed = true
@@ -113,18 +113,12 @@ func (h *Host) launch(g *group, w reconciler.Work) (answer, *reconciler.Failure)
 	}
 	switch {
 	case err != nil:
-		if f := explainResources("make the cgroup of "+w.Replica.String(), err); f != nil {
-			return answer{}, f
-		}
-		return answer{}, failure(reconciler.ReasonCgroupRefused, "cannot make the cgroup of %s: %v", w.Replica, err)
+		return answer{}, explainCgroup(w.Replica, err)
 	case busy:
 		return answer{}, occupied(w.Replica)
 	}
-	if dir >= 0 {
-		defer func() { _ = unix.Close(dir) }()
-	}
 	if direct {
-		a, err := h.spawn(g, w, p, path, out, dir)
+		a, err := h.spawn(g, w, p.child(path, cgroup, stdout, stderr))
 		if err == nil {
 			return a, nil
 		}
@@ -133,7 +127,26 @@ func (h *Host) launch(g *group, w reconciler.Work) (answer, *reconciler.Failure)
 		}
 		// The stage tries again, and can tell which step failed.
 	}
+	dir := -1
+	if cgroup != "" {
+		if dir, err = openGroup(cgroup); err != nil {
+			return answer{}, explainCgroup(w.Replica, err)
+		}
+		defer func() { _ = unix.Close(dir) }()
+	}
+	out, f := openOutputs(w.Replica, stdout, stderr)
+	if f != nil {
+		return answer{}, f
+	}
+	defer out.close()
 	return h.spawnStage(g, w, p, out, dir)
+}
+
+func explainCgroup(id reconciler.ReplicaID, err error) *reconciler.Failure {
+	if f := explainResources("make the cgroup of "+id.String(), err); f != nil {
+		return f
+	}
+	return failure(reconciler.ReasonCgroupRefused, "cannot make the cgroup of %s: %v", id, err)
 }
 
 // makePlan works out what the process is to be.
@@ -203,24 +216,62 @@ func (h *Host) attr(dir int, pidfd *int) *syscall.SysProcAttr {
 	return sys
 }
 
+// child is the process that executes the program at path directly.
+func (p *plan) child(path, cgroup string, stdout, stderr output) *child {
+	return &child{path: path, argv: p.argv, env: p.env, dir: p.dir, who: &p.who, group: cgroup, stdout: stdout, stderr: stderr}
+}
+
 // spawn executes the program directly.
-func (h *Host) spawn(g *group, w reconciler.Work, p *plan, path string, out, dir int) (answer, error) {
-	pidfd := -1
-	sys := h.attr(dir, &pidfd)
-	if p.who.change {
-		sys.Credential = &syscall.Credential{Uid: p.who.uid, Gid: p.who.gid, Groups: p.who.groups, NoSetGroups: !p.who.setGroups}
-	}
+func (h *Host) spawn(g *group, w reconciler.Work, c *child) (answer, error) {
 	h.at(StepSpawnAsked)
-	h.forks.RLock()
-	defer h.forks.RUnlock()
-	pid, err := h.signals.forkExec(path, p.argv, &syscall.ProcAttr{
-		Dir: p.dir, Env: p.env, Sys: sys,
-		Files: []uintptr{uintptr(h.null), uintptr(out), uintptr(out)},
-	})
+	free, err := h.reserve()
 	if err != nil {
 		return answer{}, err
 	}
+	h.forks.RLock()
+	defer h.forks.RUnlock()
+	pid, err := h.spawners.fork(c)
+	free()
+	if err != nil {
+		return answer{}, err
+	}
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		endUnwatched(pid)
+		return answer{}, err
+	}
 	return h.started(g, w, int32(pid), pidfd), nil
+}
+
+// reserve takes the descriptors that the process needs to watch a child and to
+// look at it when it ends: the child itself needs none of them, and must not run
+// when there are none.
+func (h *Host) reserve() (free func(), err error) {
+	var fds [3]int // its pidfd; /proc and a file in it
+	for n := range fds {
+		if fds[n], err = unix.FcntlInt(uintptr(h.null), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+			closeAll(fds[:n])
+			return nil, err
+		}
+	}
+	return func() { closeAll(fds[:]) }, nil
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		_ = unix.Close(fd)
+	}
+}
+
+// endUnwatched ends a child for which there is no pidfd after all. It leads a
+// process group, whose number is nobody else's while it is unreaped.
+func endUnwatched(pid int) {
+	_ = unix.Kill(-pid, unix.SIGKILL)
+	for {
+		if _, err := unix.Wait4(pid, nil, 0, nil); err != unix.EINTR {
+			return
+		}
+	}
 }
 
 // started publishes the main process. It is watched only after Started was
@@ -283,5 +334,6 @@ func (h *Host) forget(id reconciler.ReplicaID) *reconciler.Failure {
 	if err := in.forget(id); err != nil {
 		return failure(reconciler.ReasonCgroupRefused, "cannot forget %s: %v", id, err)
 	}
+	h.output.Release(logs.Replica(id))
 	return nil
 }

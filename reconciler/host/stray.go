@@ -37,7 +37,7 @@ func instanceOf(stateDir string) string {
 // strays is the grouping of what an earlier daemon without cgroups left of a
 // replica, when no main process that lives explains it. These processes are known
 // by their mark: the variable in their environment, or, since setproctitle
-// overwrites that, a log file of ours as their output; and whoever is in a session
+// overwrites that, a pipe of ours as their output; and whoever is in a session
 // that must be of our making. What neither tells is not found: it is best
 // effort. The session of the last run that is known does not tell: its number may
 // be a stranger's by now.
@@ -118,8 +118,8 @@ func (h *Host) marked() (map[reconciler.ReplicaID][]stray, error) {
 		switch {
 		case by != unmarked:
 			found[id] = append(found[id], one)
-			// Nobody can join a session, only be born into it. But anybody may
-			// append to a log file, in the session of a login.
+			// Nobody can join a session, only be born into it. But a person may
+			// write to a pipe, in the session of a login.
 			if by == markedByBirth || pid == s.session {
 				sessions[s.session] = id
 			}
@@ -157,12 +157,11 @@ type marking uint8
 const (
 	unmarked       marking = iota
 	markedByBirth          // the variable in its environment
-	markedByOutput         // its output is a log file of ours
+	markedByOutput         // its output is a pipe of ours
 )
 
 // markOf tells to which replica a process belongs, and by what. What another
-// daemon has marked is not ours, whatever it writes to: two may share the folder
-// for logs.
+// daemon has marked is not ours, whatever it writes to.
 func (h *Host) markOf(pid int32) (reconciler.ReplicaID, marking) {
 	path := "/proc/" + strconv.Itoa(int(pid))
 	environ, _ := os.ReadFile(path + "/environ")
@@ -189,18 +188,15 @@ func (h *Host) markOf(pid int32) (reconciler.ReplicaID, marking) {
 	return reconciler.ReplicaID{}, unmarked
 }
 
-// outputOf tells to whose log a process writes, if to any.
+// outputOf tells to whose pipe a process writes, if to any.
 func (h *Host) outputOf(path string) (reconciler.ReplicaID, bool) {
 	for _, stream := range []string{"1", "2"} {
 		target, err := os.Readlink(path + "/fd/" + stream)
 		if err != nil {
 			continue
 		}
-		rest, ours := strings.CutPrefix(target, h.logDir+"/")
-		service, file, _ := strings.Cut(rest, "/")
-		ordinal, isLog := strings.CutSuffix(strings.TrimSuffix(file, " (deleted)"), ".log")
-		if id, ok := reconciler.ParseReplicaID(service + "-" + ordinal); ok && ours && isLog {
-			return id, true
+		if id, ok := h.output.ReplicaOf(strings.TrimSuffix(target, " (deleted)")); ok {
+			return reconciler.ReplicaID(id), true
 		}
 	}
 	return reconciler.ReplicaID{}, false

@@ -13,22 +13,22 @@ import (
 )
 
 // TestOnlyWhatIsOursIsFoundWithoutCgroups: a record was lost, and others have to
-// do with the log of the service, too.
+// do with the output of the service, too.
 func TestOnlyWhatIsOursIsFoundWithoutCgroups(t *testing.T) {
 	tests := map[string]struct {
 		environ []string
-		script  string // $LOG is the log of the service
+		script  string // $LOG is the pipe for the output of the service
 		found   int    // of two processes
 	}{
 		"a process that is marked, with its session":          {[]string{"SVC_INSTANCE=ours/web-0"}, "exec >/dev/null 2>&1; sleep 1000 & wait", 2},
 		"one that has lost its environment, with its session": {nil, "exec >>$LOG 2>&1; sleep 1000 & wait", 2},
-		"one that appends to the log, without its session":    {nil, "(exec >>$LOG 2>&1; exec sleep 1000) & exec >/dev/null 2>&1; wait", 1},
-		"one of another daemon that logs to the same file":    {[]string{"SVC_INSTANCE=0123456789abcdef/web-0"}, "exec >>$LOG 2>&1; sleep 1000 & wait", 0},
+		"one that writes to the pipe, without its session":    {nil, "(exec >>$LOG 2>&1; exec sleep 1000) & exec >/dev/null 2>&1; wait", 1},
+		"one of another daemon that writes to the same pipe":  {[]string{"SVC_INSTANCE=0123456789abcdef/web-0"}, "exec >>$LOG 2>&1; sleep 1000 & wait", 0},
 	}
 	for sentence, test := range tests {
 		t.Run(sentence, func(t *testing.T) {
 			m := open(t, host.Options{NoCgroups: true})
-			m.start(web("/bin/true")) // which makes the log
+			m.start(web("/bin/true")) // which makes the pipe
 			m.want(reconciler.EventExited)
 			if err := m.host.Close(); err != nil {
 				t.Fatal(err)
@@ -38,8 +38,8 @@ func TestOnlyWhatIsOursIsFoundWithoutCgroups(t *testing.T) {
 					test.environ[n] = "SVC_INSTANCE=" + host.InstanceOf(m.dir+"/state") + "/web-0"
 				}
 			}
-			session := stranger(t, test.script, append(test.environ, "LOG="+m.dir+"/log/web/0.log", "PATH=/bin:/usr/bin"))
-			next, err := host.Open(host.Options{StateDir: m.dir + "/state", LogDir: m.dir + "/log", NoCgroups: true})
+			session := stranger(t, test.script, append(test.environ, "LOG="+m.dir+"/state/output/web-0.stdout", "PATH=/bin:/usr/bin"))
+			next, err := host.Open(host.Options{StateDir: m.dir + "/state", Output: m.logs, NoCgroups: true})
 			if err != nil {
 				t.Fatal(err)
 			}

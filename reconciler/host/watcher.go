@@ -64,6 +64,7 @@ func (w *watcher) after(d time.Duration, f func()) {
 func (w *watcher) callLate() {
 	var buf [8]byte
 	_, _ = unix.Read(w.alarm, buf[:])
+	w.rest() // who has asked meanwhile does not ring again
 	w.mu.Lock()
 	late := w.late
 	w.late = nil

@@ -39,7 +39,11 @@ func startWorkers(h *Host, n int) *workers {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for range n {
-		w.spawn()
+		w.running++
+		go func() {
+			h.spawners.begin()
+			w.run()
+		}()
 	}
 	return w
 }
