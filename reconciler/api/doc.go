@@ -3,6 +3,7 @@
 //
 //	GET  /apis/svc.d/v1/services
 //	GET  /apis/svc.d/v1/services/NAME
+//	GET  /apis/svc.d/v1/services/NAME/log       ?follow=true&tailLines=10&ordinal=0
 //	POST /apis/svc.d/v1/services/NAME/restart   {"ordinal": 0}
 //	POST /apis/svc.d/v1/services/NAME/stop      {"for": "10m"} or {"until": "2026-01-02T15:04:05Z"}
 //	POST /apis/svc.d/v1/services/NAME/start
@@ -12,9 +13,10 @@
 //	GET  /healthz
 //
 // A POST is answered by the service as it is right after. An error is answered
-// by a status.Failure.
+// by a status.Failure. A log is plain text, and takes the parameters that Kubernetes
+// has for one; what ends without the last chunk was cut off.
 //
 // Nothing that a client does can hold up the engine: every question to it has a
 // deadline and is answered in full before a byte is sent, and connections,
-// bodies and times are limited.
+// bodies and times are limited. A log is sent as long as its client reads.
 package api

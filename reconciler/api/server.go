@@ -61,19 +61,22 @@ type Config struct {
 type Server struct {
 	config Config
 	uid    uint32
+	logs   chan struct{} // a slot for each log that is being sent
 }
 
 // NewServer returns a server that lets root and the process's own user in.
 func NewServer(config Config) *Server {
-	return &Server{config: config, uid: uint32(os.Geteuid())}
+	return &Server{config: config, uid: uint32(os.Geteuid()), logs: make(chan struct{}, maxLogs)}
 }
 
 // Serve answers on the listener until ctx ends, then closes it and returns. It
 // returns an error only when the listener fails before that.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
-		Handler:           s.Handler(),
-		ConnContext:       withPeer,
+		Handler: s.Handler(),
+		ConnContext: func(c context.Context, conn net.Conn) context.Context {
+			return withPeer(context.WithValue(c, endingKey{}, ctx), conn)
+		},
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      requestTimeout,
@@ -101,6 +104,7 @@ func (s *Server) Handler() http.Handler {
 	const services = "/apis/svc.d/v1/services"
 	mux.Handle("GET "+services, s.answer(s.list))
 	mux.Handle("GET "+services+"/{name}", s.answer(s.get))
+	mux.HandleFunc("GET "+services+"/{name}/log", s.log)
 	mux.Handle("POST "+services+"/{name}/restart", s.answer(s.restart))
 	mux.Handle("POST "+services+"/{name}/stop", s.answer(s.stop))
 	mux.Handle("POST "+services+"/{name}/start", s.answer(s.start))
@@ -154,6 +158,9 @@ func (s *Server) survive(w http.ResponseWriter) {
 	mistake := recover()
 	if mistake == nil {
 		return
+	}
+	if mistake == http.ErrAbortHandler {
+		panic(mistake) // net/http closes the connection
 	}
 	s.config.Log.Error(fmt.Errorf("%v", mistake), "Request panicked", "stack", string(debug.Stack()))
 	writeFailure(w, status.NewFailure(status.FailureInternal, "the daemon made a mistake; see its log"))
