@@ -18,6 +18,7 @@ import (
 	"svc.d/reconciler"
 	"svc.d/reconciler/api"
 	"svc.d/reconciler/host"
+	"svc.d/reconciler/logs"
 	"svc.d/reconciler/record"
 	"svc.d/spec"
 	"svc.d/status"
@@ -47,6 +48,7 @@ type daemon struct {
 	app       *app
 	config    daemonConfig
 	inherited *handover           // nil: no image of this process came before
+	shelved   []shelved           // what systemd kept
 	document  *spec.Configuration // in force; nil: none
 	cold      bool                // nothing came before, in this boot, or it ended in order
 	seed      []*spec.Service     // in force until the directory is known
@@ -64,6 +66,8 @@ type daemon struct {
 	records   *record.Store
 	kept      *record.Kept
 	watcher   *watch.Watcher
+	output    *logs.Capture
+	shelf     *shelf
 	machine   *host.Host
 	loop      *reconciler.Loop
 	api       *endpoint
@@ -90,12 +94,13 @@ type daemon struct {
 func (a *app) daemon(ctx context.Context, flags daemonFlags) (err error) {
 	last := newLastAct(a.stderr)
 	defer last.perform()
-	d := &daemon{app: a, last: last, begun: time.Now(), fail: func(error) {}}
+	d := &daemon{app: a, shelved: takeShelved(), last: last, begun: time.Now(), fail: func(error) {}}
 	var takeoverFailed error
 	if d.inherited, takeoverFailed = takeHandover(); takeoverFailed != nil {
 		if err := letGo(); err != nil {
 			return errors.Join(takeoverFailed, err)
 		}
+		d.shelved = nil
 	}
 	if d.config, err = a.daemonConfig(flags); err != nil {
 		return err
@@ -148,6 +153,7 @@ func (d *daemon) supervise(ctx context.Context, takeoverFailed error) (err error
 	if err := d.takeIntoService(watching, &group); err != nil {
 		return err
 	}
+	defer func() { d.output.Close(d.ended) }()
 	defer func() { err = errors.Join(err, d.machine.Close()) }()
 	d.records.Log = d.log.WithName("record") // nothing was written until now
 	d.records.SetMark(d.machine.Mark)
@@ -164,7 +170,7 @@ func (d *daemon) hostOptions() host.Options {
 		kept.Pidfds, kept.Tree = d.inherited.pidfds(), d.inherited.Tree
 	}
 	return host.Options{
-		StateDir: d.config.stateDir, LogDir: d.config.logDir, NoCgroups: d.config.noCgroups,
+		StateDir: d.config.stateDir, Output: d.output, NoCgroups: d.config.noCgroups,
 		CgroupRoot: d.settings.cgroupRoot, Kept: kept, Step: d.step, Log: d.log.WithName("host"),
 		// A mount that statfs does not show as remote, such as a bind mount of a
 		// disk that hangs; also how the tests put a dead server in its place.
@@ -220,9 +226,10 @@ func (d *daemon) loopConfig() reconciler.Config {
 		Restored: d.machine.Restored(), Found: d.machine.Found(), Unclear: d.machine.Unclear(),
 		Recorder: d.records, Declared: d.declared,
 		Conditions: func() []status.Condition {
-			return append(append(d.successor.conditions(), d.recordConditions()...), conditions...)
+			return append(append(d.successor.conditions(), d.recordConditions()...), append(d.outputConditions(), conditions...)...)
 		},
-		Heartbeat: d.notify.heartbeat(), Beat: d.notify.beat, Step: d.step,
+		ServiceConditions: d.lostOutput,
+		Heartbeat:         d.notify.heartbeat(), Beat: d.notify.beat, Step: d.step,
 		Verify: d.app.env("RECONCILER_VERIFY") == "1",
 	}
 }

@@ -77,7 +77,8 @@ type bench struct {
 	// the document of the set.
 	flags flagValues
 	found map[string]string
-	mute  bool // it tells no configuration
+	mute  bool   // it tells no configuration
+	stop  func() // ends the daemon
 }
 
 // newBench serves the engine until the test ends. Its manifests are those that
@@ -130,12 +131,13 @@ func newBench(t *testing.T, manifests string) *bench {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx, listener) }()
-	t.Cleanup(func() {
+	b.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(b.stop)
 	return b
 }
 

@@ -35,7 +35,9 @@ type handover struct {
 	Lock    int            `json:"lock"`
 	Socket  int            `json:"socket"`
 	Tree    int            `json:"tree,omitempty"`
-	Pidfds  map[string]int `json:"pidfds"` // by replica
+	Pidfds  map[string]int `json:"pidfds"`            // by replica
+	Outputs map[string]int `json:"outputs,omitempty"` // FIFOs by name
+	Shelved []int          `json:"shelved,omitempty"` // see shelf
 	Why     string         `json:"why"`
 	Program fileIdentity   `json:"program"` // what was meant to be executed
 	Began   int64          `json:"began"`   // CLOCK_MONOTONIC when the loop ceased to take anything in
@@ -118,6 +120,9 @@ func (h *handover) keep() []int {
 		fds = append(fds, h.Tree)
 	}
 	for _, fd := range h.Pidfds {
+		fds = append(fds, fd)
+	}
+	for _, fd := range h.Outputs {
 		fds = append(fds, fd)
 	}
 	return fds

@@ -19,6 +19,9 @@ type daemonLog struct {
 	queue *logQueue
 	// forPeople says that a person reads it as it comes.
 	forPeople bool
+	// terminal shows the lines of services between our own; nil when no person
+	// is there to see them.
+	terminal *terminal
 }
 
 // Close writes what is still waiting.
@@ -31,9 +34,11 @@ func openLog(out io.Writer, format, level string) (*daemonLog, error) {
 	if !ok {
 		return nil, fmt.Errorf("cannot log at level %q: it must be debug, info or error", level)
 	}
+	f, isFile := out.(*os.File)
+	watched := isFile && term.IsTerminal(int(f.Fd()))
 	if format == "" {
 		format = "json"
-		if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		if watched {
 			format = "console"
 		}
 	}
@@ -45,6 +50,9 @@ func openLog(out io.Writer, format, level string) (*daemonLog, error) {
 			return fmt.Appendf(nil, "... %d lines of the log were dropped: it was not read fast enough\n", n)
 		})
 		core = &consoleCore{LevelEnabler: enabled, out: l.queue}
+		if watched {
+			l.terminal = newTerminal(share{l.queue, quietQueueBytes}, share{l.queue, floodQueueBytes}, os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb")
+		}
 	case "json":
 		l.queue = newLogQueue(out, func(n int) []byte {
 			return fmt.Appendf(nil, `{"level":"info","ts":%q,"msg":"Dropped lines of the log","lines":%d}`+"\n",

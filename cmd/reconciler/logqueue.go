@@ -13,6 +13,10 @@ const (
 	logQueueBytes = 512 << 10
 	// logFlushPatience bounds how long the end of the daemon waits for it.
 	logFlushPatience = 2 * time.Second
+	// What services write may fill the queue so far, and one that writes much at
+	// a time so far: it must hide neither what the others write nor our own lines.
+	quietQueueBytes = logQueueBytes / 4 * 3
+	floodQueueBytes = logQueueBytes / 2
 )
 
 // logQueue writes in a goroutine of its own, so that a terminal that was
@@ -40,9 +44,19 @@ func newLogQueue(out io.Writer, dropped func(n int) []byte) *logQueue {
 
 // Write takes one line, or drops it. It never blocks and never fails. It is safe
 // for concurrent use.
-func (q *logQueue) Write(line []byte) (int, error) {
+func (q *logQueue) Write(line []byte) (int, error) { return q.write(line, logQueueBytes) }
+
+// share is a queue that takes lines while so many bytes wait at most.
+type share struct {
+	queue *logQueue
+	most  int
+}
+
+func (s share) Write(line []byte) (int, error) { return s.queue.write(line, s.most) }
+
+func (q *logQueue) write(line []byte, most int) (int, error) {
 	q.mu.Lock()
-	if q.closed || len(q.waiting)+len(line) > logQueueBytes {
+	if q.closed || len(q.waiting)+len(line) > most {
 		q.lost++
 	} else {
 		q.note()

@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
 )
 
 // notifier tells the service manager that started us how we are (sd_notify(3)).
@@ -29,6 +31,20 @@ func newNotifier() *notifier {
 
 // now tells at once, and waits until it is told.
 func (n *notifier) now(state string) { _, _ = systemd.SdNotify(false, state) }
+
+// notifyWith tells a state, with descriptors that the manager is to keep, at once or
+// not at all.
+func notifyWith(state string, fds ...int) error {
+	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer closeFD(socket)
+	if err := unix.Connect(socket, &unix.SockaddrUnix{Name: os.Getenv("NOTIFY_SOCKET")}); err != nil {
+		return err
+	}
+	return send(socket, state, fds...)
+}
 
 // tell has a state told soon. A manager that does not listen misses some.
 func (n *notifier) tell(state string) {

@@ -102,8 +102,16 @@ func (d *daemon) takeIntoService(ctx context.Context, group *sync.WaitGroup) (er
 			return err
 		}
 	}
-	if d.machine, err = host.Open(d.hostOptions()); err != nil || d.cold {
+	if err := d.openOutput(); err != nil {
 		return err
+	}
+	if d.machine, err = host.Open(d.hostOptions()); err != nil {
+		d.output.Close(false)
+		return err
+	}
+	d.shelf.renew()
+	if d.cold {
+		return nil
 	}
 	return d.watch(ctx, group)
 }
@@ -162,6 +170,7 @@ func (d *daemon) watchOptions() watch.Options {
 
 // declared is told by the loop what the directory holds.
 func (d *daemon) declared(set *spec.Set) {
+	d.limitOutput(set)
 	held := slices.ContainsFunc(set.Conditions, func(c spec.Condition) bool {
 		return c.Type == spec.ConditionPruneHeld || c.Type == spec.ConditionDirectoryHeld
 	})
@@ -247,7 +256,8 @@ func (d *daemon) configuration() *status.ConfigurationReport {
 	if d.log.forPeople {
 		format = "console"
 	}
-	return configurationReport(d.inForce(), d.config.settings, map[string]string{"log.format": format, "cgroupRoot": d.machine.CgroupRoot()})
+	return configurationReport(d.inForce(), d.config.settings, map[string]string{"log.format": format, "cgroupRoot": d.machine.CgroupRoot(),
+		"log.quota": spec.Quantity(d.logQuota()).String()})
 }
 
 // next is the configuration that a successor is to have in force, or why it

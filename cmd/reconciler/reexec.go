@@ -320,6 +320,7 @@ func lastLine(output []byte) string {
 
 // become hands over and executes. It runs in the loop's goroutine.
 func (d *daemon) become(why string, program fileIdentity, configuration *spec.Configuration, began time.Time) error {
+	defer d.output.Resume()
 	h, err := d.handover(why, program)
 	if err != nil {
 		return err
@@ -360,11 +361,18 @@ func (d *daemon) handover(why string, program fileIdentity) (*handover, error) {
 	if err != nil {
 		return nil, err
 	}
+	select {
+	case <-d.output.Pause():
+	case <-time.After(outputPatience):
+		if why != whyPanic { // an exec would wait for it, and nobody would supervise
+			return nil, fmt.Errorf("cannot hand over: a write to %s does not come back", d.config.logDir)
+		}
+	}
 	carried := d.machine.Carry()
 	h := &handover{
 		Version: handoverVersion, Lock: d.lock.Fd(), Socket: socket, Tree: carried.Tree,
 		Pidfds: make(map[string]int, len(carried.Pidfds)), Why: why, Program: program,
-		Nohup: d.signals.nohup,
+		Outputs: d.output.Descriptors(), Shelved: d.shelf.kept(), Nohup: d.signals.nohup,
 	}
 	if d.inherited != nil {
 		h.Panics = d.inherited.Panics
