@@ -46,13 +46,13 @@ func newFolders(t testing.TB) folders {
 }
 
 // nothingRuns returns an error that names the services' processes, if there are
-// any: those whose program lies here, and those that write to the logs.
+// any: those whose program lies here, and those that write to their pipes.
 func (f folders) nothingRuns() error {
 	running, err := world.Running(f.root)
 	if err != nil {
 		return err
 	}
-	holding, err := world.Holding(f.logs)
+	holding, err := world.Holding(f.state + "/output")
 	if err != nil {
 		return err
 	}

@@ -38,8 +38,8 @@ func (f folders) logged(service string, ordinal int, pattern string) error {
 	expression := regexp.MustCompile("(?m)" + pattern)
 	path := filepath.Join(f.logs, service, fmt.Sprintf("%d.log", ordinal))
 	return await(func() error {
-		text, err := os.ReadFile(path)
-		if err == nil && !expression.Match(text) {
+		text, err := textOf(path)
+		if err == nil && !expression.MatchString(text) {
 			err = fmt.Errorf("%s has no line %q:\n%s", path, pattern, text)
 		}
 		return err

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"svc.d/reconciler/logs/cri"
 	"svc.d/test/world"
 )
 
@@ -101,17 +103,31 @@ func (f folders) started(want int) func() error {
 		}
 		var sum int64
 		for _, path := range logs {
-			info, err := os.Stat(path)
+			text, err := textOf(path)
 			if err != nil {
 				return err
 			}
-			sum += info.Size()
+			sum += int64(len(strings.ReplaceAll(text, "\n", "")))
 		}
 		if sum != int64(want) {
 			return fmt.Errorf("%d starts, not %d", sum, want)
 		}
 		return nil
 	}
+}
+
+// textOf is what services have written, by a file of their log.
+func textOf(path string) (string, error) {
+	entries, err := os.ReadFile(path)
+	var text strings.Builder
+	for entry := range bytes.Lines(entries) {
+		l, ok := cri.Parse(entry)
+		text.Write(l.Text)
+		if ok && !l.Partial {
+			text.WriteByte('\n')
+		}
+	}
+	return text.String(), err
 }
 
 // groupOf returns the cgroup of one of the services, "" without cgroups.

@@ -18,6 +18,8 @@ var built = struct {
 	checked func() (string, error)
 	release func() (string, error)
 	beacon  func() (string, error)
+	scribe  func() (string, error)
+	judge   func() (string, error)
 	cgroups func() (string, error) // why the daemon cannot use cgroups here, "" when it can
 }{}
 
@@ -56,6 +58,8 @@ func run(m *testing.M) int {
 	built.checked = once("checked", "svc.d/cmd/reconciler", checked...)
 	built.release = once("release", "svc.d/cmd/reconciler", "-trimpath", "-ldflags", "-s -w")
 	built.beacon = once("services", "svc.d/test/beacon", "-ldflags", "-s -w")
+	built.scribe = once("services", "svc.d/test/scribe", "-ldflags", "-s -w")
+	built.judge = sync.OnceValues(buildJudge)
 	built.cgroups = sync.OnceValues(probeCgroups)
 	return m.Run()
 }

@@ -115,7 +115,7 @@ func TestAFullDiskCostsNoService(t *testing.T) {
 		if err := os.Mkdir(w.state, 0o700); err != nil {
 			w.t.Fatal(err)
 		}
-		if output, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs", w.state).CombinedOutput(); err != nil {
+		if output, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", w.state).CombinedOutput(); err != nil {
 			w.t.Skipf("cannot mount a small file system here: %v: %s", err, output)
 		}
 		defer func() {
@@ -131,6 +131,9 @@ func TestAFullDiskCostsNoService(t *testing.T) {
 		w.start()
 		names := append(numbered("steady", 5), "edited-0", "killed-0")
 		first := w.written(w.settles(anyPid(names...)), false)
+		if err := await(func() error { return w.wrote(1, "start killed-0") }); err != nil {
+			w.t.Fatal(err) // it would be killed before it runs
+		}
 		w.fill()
 		w.declares("edited", 1, nil, "-label", "v2")
 		if err := syscall.Kill(first["killed-0"], syscall.SIGKILL); err != nil {

@@ -149,7 +149,7 @@ func (w *torture) inheritsNoSignals() {
 		}
 		var found []world.Process
 		if err := await(func() (err error) {
-			if found, err = world.Holding(w.logs + "/" + name); err == nil && (len(found) != 1 || !strings.HasPrefix(found[0].Command, "sleep ")) {
+			if found, err = world.Holding(w.state + "/output/" + name + "-0.stdout"); err == nil && (len(found) != 1 || !strings.HasPrefix(found[0].Command, "sleep ")) {
 				err = fmt.Errorf("%s: %v", name, found)
 			}
 			return err

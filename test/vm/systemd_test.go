@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -25,8 +26,9 @@ spec:
 // services that run, and says what becomes of them.
 func TestUnderSystemd(t *testing.T) {
 	p := parts(t, FindDebian)
-	a := debian(t, p, underSystemd)
+	a := debian(t, p, underSystemd+jobs)
 	a.Add(payload+"/etc/systemd/system/other.service", 0o644, "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n")
+	a.Add(payload+"/srv/job", 0o644, job)
 	a.Add(payload+"/etc/systemd/system/holder.service", 0o644, holderUnit)
 	a.Add(payload+"/etc/systemd/system/maintenance.target", 0o644, "[Unit]\nAllowIsolate=yes\nRequires=sysinit.target\n")
 	g := bootDebian(t, p, a)
@@ -40,6 +42,8 @@ func TestUnderSystemd(t *testing.T) {
 		{"restart is a new process and touches no service", restartUnit},
 		{"a restart that comes from a dependency touches no service", restartByDependency},
 		{"kill -9 of the supervisor is a new one and touches no service", killUnit},
+		{"what a service wrote before it ended is kept over kill -9", keepOverKill},
+		{"what a service wrote before it ended is kept over a restart", keepOverRestart},
 		{"a supervisor that hangs is replaced and no service is touched", hangUnit},
 		{"with controllers below, a tree of its own lets it restart", restartWithControllers},
 		{"stop ends all services and leaves nothing", stopUnit},
@@ -169,6 +173,50 @@ func killUnit(g *guest) {
 	g.anew(pid)
 	g.untouched(before)
 }
+
+// jobs are services that write when they are told to, and end.
+const jobs = `---
+apiVersion: svc.d/v1
+kind: Service
+metadata: {name: kill}
+spec:
+  command: [/bin/sh, /srv/job]
+  restartPolicy: Never
+---
+apiVersion: svc.d/v1
+kind: Service
+metadata: {name: restart}
+spec:
+  command: [/bin/sh, /srv/job]
+  restartPolicy: Never
+`
+
+const job = `until [ -e /write-$SVC_NAME ]; do sleep 0.1; done
+seq 1000
+printf 'no end' >&2
+touch /written-$SVC_NAME
+`
+
+// keepOver ends the supervisor, and the job before there is another one; all that it
+// wrote is in its log then, once.
+func (g *guest) keepOver(job, end string) {
+	g.t.Helper()
+	before, pid := g.all(), g.mainPID()
+	g.drop("[Service]", fmt.Sprintf(`ExecStartPre=/bin/sh -c "touch /write-%[1]s; until [ -e /written-%[1]s ]; do sleep 0.1; done; sleep 0.5"`, job))
+	g.sh("%s", end)
+	g.anew(pid)
+	log := "/var/log/reconciler/" + job + "/0.log"
+	g.await("grep -q 'stderr [FP] no end$' %s", log)
+	g.await("seq 1000 >/all && sed -n 's/.* stdout F //p' %s | cmp - /all", log)
+	if n := g.sh("systemctl show -P NFileDescriptorStore reconciler"); n != "1" {
+		g.t.Errorf("systemd keeps %s descriptors", n)
+	}
+	g.untouched(before)
+	g.drop()
+}
+
+func keepOverKill(g *guest)    { g.keepOver("kill", "kill -9 $(systemctl show -P MainPID reconciler)") }
+func keepOverRestart(g *guest) { g.keepOver("restart", "systemctl restart reconciler") }
 
 func hangUnit(g *guest) {
 	g.drop("[Service]", "WatchdogSec=4s")
