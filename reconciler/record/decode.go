@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"svc.d/reconciler"
 	"svc.d/spec"
@@ -185,7 +186,7 @@ func whole[T int32 | int64 | uint64](value []byte, to *T) error {
 
 func text(value []byte, to *string) error {
 	// Most need no unquoting.
-	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' && bytes.IndexByte(value[1:n-1], '\\') < 0 && bytes.IndexByte(value[1:n-1], '"') < 0 {
+	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' && !bytes.ContainsAny(value[1:n-1], `\"`) && utf8.Valid(value) {
 		*to = string(value[1 : n-1])
 		return nil
 	}

@@ -70,6 +70,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(body, true)
 	f.Add(data, false)
 	f.Add([]byte("boot \"golden\"\nservice \"a\"\nordinal -3\nstartedAt -1\nends [0]\n\nunknown"), true)
+	f.Add([]byte("boot \"golden\"\nservice \"\xffeb\"\nordinal 0"), true)
 	f.Fuzz(func(t *testing.T, data []byte, whole bool) {
 		if whole {
 			data = wrap(data)
