@@ -165,21 +165,23 @@ func (l *lane) headers(s cri.Stream, now time.Time) (full, partial []byte) {
 // grow gives a pipe that was almost full more room: its service writes faster than
 // it could wait for us.
 func (l *lane) grow(p *pipe, fd, n int) {
+	size := int(p.size.Load())
 	want, most := grownSize, grownMost
-	if p.size >= grownSize {
+	if size >= grownSize {
 		want, most = wideSize, grownMost/2
 	}
-	if n < int(p.size)/4*3 || p.size >= wideSize || l.grown >= most {
+	if n < size/4*3 || size >= wideSize || l.grown >= most {
 		return
 	}
 	// Without privileges it may not be granted (pipe(7), pipe-user-pages-soft).
-	if size, err := unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, want); err == nil {
-		l.grown += size - int(p.size)
-		p.grown += size - int(p.size)
-		p.size = int32(size)
+	is, err := unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, want)
+	if err != nil {
+		is = wideSize // do not ask again
 	} else {
-		p.size = wideSize // do not ask again
+		l.grown += is - size
+		p.grown += is - size
 	}
+	p.size.Store(int32(is))
 }
 
 // peek looks at the first bytes of a pipe and leaves them there (tee(2)).

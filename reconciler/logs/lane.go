@@ -132,11 +132,13 @@ func (l *lane) add(p *pipe, fd int, inode uint64) error {
 		l.unused = append(l.unused, token)
 		return fmt.Errorf("cannot watch a pipe: %w", err)
 	}
-	p.fd, p.token, p.inode, p.size = fd, token, inode, pipeSize
-	if size, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0); err == nil {
-		p.size = int32(size)
+	p.fd, p.token, p.inode = fd, token, inode
+	size := pipeSize
+	if is, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0); err == nil {
+		size = is
 	}
-	if p.size < pipeSize {
+	p.size.Store(int32(size))
+	if size < pipeSize {
 		l.small.Add(1)
 	}
 	return nil
@@ -145,7 +147,7 @@ func (l *lane) add(p *pipe, fd int, inode uint64) error {
 // drop lets go of a pipe's descriptor when all that is in it was taken; a line that
 // has no end there gets one. The caller holds the source's mu.
 func (l *lane) drop(p *pipe) {
-	fd, token, small := p.fd, p.token, p.size < pipeSize
+	fd, token, small := p.fd, p.token, p.size.Load() < pipeSize
 	p.fd, p.token = -1, -1
 	l.post(func() {
 		if l.drain(p, fd) && p.open.Load() {
@@ -187,7 +189,7 @@ func (l *lane) letGo(s *source) {
 	s.mu.Lock()
 	for n := range s.pipes {
 		p := &s.pipes[n]
-		l.dropped(p, p.fd, p.token, p.size < pipeSize)
+		l.dropped(p, p.fd, p.token, p.size.Load() < pipeSize)
 		p.fd, p.token = -1, -1
 	}
 	s.mu.Unlock()

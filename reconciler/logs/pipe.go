@@ -51,9 +51,9 @@ type pipe struct {
 	fd     int
 	inode  uint64
 	token  int32
-	size   int32
-	grown  int   // what of lane.grown is its
-	slot   int32 // of its unfinished line in the journal, or -1
+	size   atomic.Int32 // it may be another FIFO by now than the one that the lane reads
+	grown  int          // what of lane.grown is its
+	slot   int32        // of its unfinished line in the journal, or -1
 	since  time.Time
 	// open says that the last entry, or what is held, has no end yet.
 	open atomic.Bool
