@@ -213,8 +213,13 @@ func (c *Capture) Configure(limits map[string]Limits) {
 		}
 	}
 	for id, s := range c.sources {
-		if l := c.limits[id.Service]; l != nil && s.limits.Swap(l) != l {
-			c.keeper.rotated(id) // there may be too many files now
+		l := c.limits[id.Service]
+		if l == nil {
+			continue
+		}
+		// There may be too many files now. The keeper's first look is at all anyway.
+		if before := s.limits.Swap(l); before != l && before != &defaultLimits {
+			c.keeper.rotated(id)
 		}
 	}
 }
