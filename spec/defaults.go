@@ -19,7 +19,11 @@ func Defaults() Spec {
 		Lifecycle:                     Lifecycle{StopSignal: "SIGTERM"},
 		TerminationGracePeriodSeconds: 30,
 		// Kubelet's containerLogMaxSize and containerLogMaxFiles.
-		Log: Log{MaxSize: 10 << 20, MaxFiles: 5, Compress: true},
+		Log:                     Log{MaxSize: 10 << 20, MaxFiles: 5, Compress: true},
+		Notify:                  NotifyNone,
+		Lifetime:                LifetimeMain,
+		StopScope:               StopScopeGroup,
+		ProgressDeadlineSeconds: 600,
 	}
 }
 
@@ -30,7 +34,11 @@ var (
 	// A week: a database may need hours to stop, nothing needs more.
 	secondsBounds  = bounds{0, 7 * 24 * 60 * 60}
 	restartsBounds = bounds{1, 1000}
-	exitBounds     = bounds{0, 255} // wait(2)
+	// Kubernetes has no upper ends; these only keep sums far from overflow.
+	probeBounds     = bounds{1, 7 * 24 * 60 * 60}
+	thresholdBounds = bounds{1, 1_000_000}
+	portBounds      = bounds{1, 65535}
+	exitBounds      = bounds{0, 255} // wait(2)
 	// Below 64Ki it would be rotated all the time; nobody reads a file of a
 	// terabyte.
 	logSizeBounds  = quantityBounds{64 << 10, 1 << 40}
@@ -44,6 +52,9 @@ var (
 
 const (
 	maxUmask = 0o777
+	maxMode  = 0o7777
+	// defaultReloadSignal is what daemons take for "read your files again".
+	defaultReloadSignal = Signal("SIGHUP")
 	// minDuration keeps back-off from being a hot loop. maxDuration keeps
 	// sums of durations far from overflow.
 	minDuration = time.Millisecond
@@ -60,7 +71,12 @@ const (
 // restartPolicies and rlimitNames list what is allowed, in the order in which
 // messages show it.
 var (
-	restartPolicies = []string{string(RestartAlways), string(RestartOnFailure), string(RestartNever)}
+	dependencyConditions = []string{string(DependencyStarted), string(DependencyReady), string(DependencyCompleted)}
+	notifies             = []string{string(NotifyNone), string(NotifySystemd)}
+	lifetimes            = []string{string(LifetimeMain), string(LifetimeGroup)}
+	stopScopes           = []string{string(StopScopeGroup), string(StopScopeMain)}
+	schemes              = []string{"HTTP", "HTTPS"}
+	restartPolicies      = []string{string(RestartAlways), string(RestartOnFailure), string(RestartNever)}
 	// The names of setrlimit(2) without RLIMIT_, in lower case.
 	rlimitNames = []string{
 		"as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue",

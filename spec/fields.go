@@ -9,7 +9,10 @@ var documentFields = object[Service]{
 		{"apiVersion", true, func(*decoder, *yaml.Node, *Service) {}},
 		{"kind", true, func(*decoder, *yaml.Node, *Service) {}},
 		{"metadata", true, func(d *decoder, n *yaml.Node, s *Service) { readObject(d, n, &metadataFields, &s.Metadata) }},
-		{"spec", true, func(d *decoder, n *yaml.Node, s *Service) { readObject(d, n, &specFields, &s.Spec) }},
+		{"spec", true, func(d *decoder, n *yaml.Node, s *Service) {
+			readObject(d, n, &specFields, &s.Spec)
+			d.whatHangsTogether(n, &s.Spec)
+		}},
 	},
 	foreign: []hint{
 		{"status", "the daemon reports it; remove it"},
@@ -55,17 +58,63 @@ var specFields = object[Spec]{
 		}},
 		{"minReadySeconds", false, func(d *decoder, n *yaml.Node, s *Spec) { readWhole(d, n, secondsBounds, &s.MinReadySeconds) }},
 		{"log", false, func(d *decoder, n *yaml.Node, s *Spec) { readObject(d, n, &serviceLogFields, &s.Log) }},
+		{"dependsOn", false, func(d *decoder, n *yaml.Node, s *Spec) { s.DependsOn = d.dependsOn(n) }},
+		{"startupProbe", false, func(d *decoder, n *yaml.Node, s *Spec) { s.StartupProbe = d.probe(n, false) }},
+		{"readinessProbe", false, func(d *decoder, n *yaml.Node, s *Spec) { s.ReadinessProbe = d.probe(n, true) }},
+		{"livenessProbe", false, func(d *decoder, n *yaml.Node, s *Spec) { s.LivenessProbe = d.probe(n, false) }},
+		{"readyLogLine", false, func(d *decoder, n *yaml.Node, s *Spec) { s.ReadyLogLine = d.readyLine(n) }},
+		{"notify", false, func(d *decoder, n *yaml.Node, s *Spec) { s.Notify = Notify(d.word(n, notifies)) }},
+		{"watchdogSeconds", false, func(d *decoder, n *yaml.Node, s *Spec) { readWhole(d, n, secondsBounds, &s.WatchdogSeconds) }},
+		{"init", false, func(d *decoder, n *yaml.Node, s *Spec) { s.Init = d.init(n) }},
+		{"runtimeDirectories", false, func(d *decoder, n *yaml.Node, s *Spec) {
+			s.RuntimeDirectories = items(d, n, directoriesExample, &runtimeDirectoryFields, RuntimeDirectory{Mode: 0o755})
+		}},
+		{"lifetime", false, func(d *decoder, n *yaml.Node, s *Spec) { s.Lifetime = Lifetime(d.word(n, lifetimes)) }},
+		{"stopScope", false, func(d *decoder, n *yaml.Node, s *Spec) { s.StopScope = StopScope(d.word(n, stopScopes)) }},
+		{"reload", false, func(d *decoder, n *yaml.Node, s *Spec) { s.Reload = d.reload(n) }},
+		{"progressDeadlineSeconds", false, func(d *decoder, n *yaml.Node, s *Spec) {
+			readWhole(d, n, probeBounds, &s.ProgressDeadlineSeconds)
+		}},
 	},
 	later: []string{
-		"nice", "oomScoreAdj", "cpuAffinity", "ioPriority", "resources", "dependsOn",
-		"startupProbe", "readinessProbe", "livenessProbe", "notify", "init", "runtimeDirectories",
-		"lifetime", "stopScope", "reload", "readyLogLine", "strategy", "progressDeadlineSeconds",
-		"sockets",
+		"nice", "oomScoreAdj", "cpuAffinity", "ioPriority", "resources", "strategy", "sockets",
 	},
 	foreign: []hint{
 		{"containers", "a Service is one program; write its command, args and env directly under spec"},
 		{"template", "write command, args and env directly under spec"},
-		{"initContainers", "did you mean \"init\"? It is not supported by this version"},
+		{"initContainers", "did you mean \"init\"? It is a list of name and command"},
+		{"depends_on", "did you mean \"dependsOn\"? It is a list of name and condition"},
+		{"after", "did you mean \"dependsOn\"? It is a list of name and condition"},
+		{"requires", "did you mean \"dependsOn\"? It is a list of name and condition"},
+		{"wants", "did you mean \"dependsOn\"? It is a list of name and condition"},
+		{"healthcheck", "did you mean \"livenessProbe\" or \"readinessProbe\"?"},
+		{"execStartPre", "did you mean \"init\"? It is a list of name and command"},
+		{"execReload", "did you mean \"reload\"? It holds a signal or exec"},
+		{"execStop", "did you mean \"lifecycle.preStop\"?"},
+		{"execStartPost", "did you mean \"lifecycle.postStart\"?"},
+		{"execStopPost", "did you mean \"lifecycle.postStop\"?"},
+		{"requisite", "did you mean \"dependsOn\"? It is a list of name and condition"},
+		{"bindsTo", "did you mean \"dependsOn\"? Its items can have restart: true"},
+		{"partOf", "did you mean \"dependsOn\"? Its items can have restart: true"},
+		{"before", "write dependsOn in the service that comes later"},
+		{"pidFile", "did you mean \"lifetime: Group\"? No file of a pid is needed"},
+		{"timeoutStopSec", "did you mean \"terminationGracePeriodSeconds\"?"},
+		{"stopwaitsecs", "did you mean \"terminationGracePeriodSeconds\"?"},
+		{"stop_grace_period", "did you mean \"terminationGracePeriodSeconds\"?"},
+		{"restartSec", "did you mean \"backoff.initialDelay\"?"},
+		{"startretries", "did you mean \"backoff.limit\"?"},
+		{"startsecs", "did you mean \"backoff.stableAfter\"?"},
+		{"autorestart", "did you mean \"restartPolicy\"?"},
+		{"exitcodes", "did you mean \"successExitCodes\"?"},
+		{"autostart", "write replicas: 0 for what is not to run"},
+		{"priority", "there is no order by numbers; did you mean \"dependsOn\"?"},
+		{"watchdogSec", "did you mean \"watchdogSeconds\"?"},
+		{"runtimeDirectory", "did you mean \"runtimeDirectories\"? It is a list of path and mode"},
+		{"type", "did you mean \"notify\" (Type=notify), or \"lifetime: Group\" (Type=forking)?"},
+		{"killMode", "did you mean \"stopScope\"?"},
+		{"postStart", "it belongs under lifecycle"},
+		{"preStop", "it belongs under lifecycle"},
+		{"postStop", "it belongs under lifecycle"},
 		{"name", "it belongs under metadata"},
 		{"labels", "they belong under metadata"},
 		{"selector", "there is nothing to select; remove it"},
@@ -114,13 +163,6 @@ var securityFields = object[SecurityContext]{
 		{"privileged", "there are no containers here; remove it"},
 		{"readOnlyRootFilesystem", "there are no containers here; remove it"},
 	},
-}
-
-var lifecycleFields = object[Lifecycle]{
-	fields: []field[Lifecycle]{
-		{"stopSignal", false, func(d *decoder, n *yaml.Node, l *Lifecycle) { d.signal(n, &l.StopSignal) }},
-	},
-	later: []string{"postStart", "preStop", "postStop"},
 }
 
 var backoffFields = object[Backoff]{

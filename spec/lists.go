@@ -16,6 +16,12 @@ const (
 	envFromExample = "[{file: web.env}]"
 	groupsExample  = "[adm, 1000]"
 	codesExample   = "[0, 143]"
+
+	dependsOnExample   = "[{name: db, condition: Ready}]"
+	initExample        = "[{name: migrate, command: [/usr/bin/migrate]}]"
+	directoriesExample = "[{path: /run/web, mode: \"0755\"}]"
+	filesExample       = "[/etc/web.conf]"
+	headersExample     = "[{name: Host, value: example.com}]"
 )
 
 // marks reads labels or annotations.

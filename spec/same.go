@@ -17,7 +17,11 @@ func SameProcess(a, b *Spec) bool {
 			slices.Equal(a.Env, b.Env) &&
 			slices.Equal(a.EnvFrom, b.EnvFrom) &&
 			sameSecurityContext(&a.SecurityContext, &b.SecurityContext) &&
-			maps.Equal(a.Rlimits, b.Rlimits)
+			maps.Equal(a.Rlimits, b.Rlimits) &&
+			a.Notify == b.Notify &&
+			a.WatchdogSeconds == b.WatchdogSeconds &&
+			slices.Equal(a.RuntimeDirectories, b.RuntimeDirectories) &&
+			a.Lifetime == b.Lifetime
 }
 
 func sameSecurityContext(a, b *SecurityContext) bool {

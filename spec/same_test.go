@@ -24,9 +24,35 @@ func fullSpec() spec.Spec {
 			InitialDelay: spec.Duration(time.Second), MaxDelay: spec.Duration(time.Minute), StableAfter: spec.Duration(time.Hour),
 			Limit: &spec.RestartLimit{Restarts: 3, Within: spec.Duration(time.Minute)},
 		},
-		SuccessExitCodes: []int32{0, 1}, Lifecycle: spec.Lifecycle{StopSignal: "SIGINT"},
+		SuccessExitCodes: []int32{0, 1},
+		Lifecycle: spec.Lifecycle{
+			StopSignal: "SIGINT", PostStart: fullHandler(), PreStop: fullHandler(), PostStop: fullHandler(),
+		},
 		TerminationGracePeriodSeconds: 5, MinReadySeconds: 6,
-		Log: spec.Log{MaxSize: 1 << 20, MaxFiles: 2, MaxAge: spec.Duration(time.Hour), Compress: true},
+		Log:          spec.Log{MaxSize: 1 << 20, MaxFiles: 2, MaxAge: spec.Duration(time.Hour), Compress: true},
+		DependsOn:    []spec.Dependency{{Name: "db", Condition: spec.DependencyStarted, Restart: true}},
+		StartupProbe: fullProbe(), ReadinessProbe: fullProbe(), LivenessProbe: fullProbe(),
+		ReadyLogLine: "^ready", Notify: spec.NotifySystemd, WatchdogSeconds: 7,
+		Init:               []spec.Init{{Name: "one", Command: []string{"a"}, Args: []string{"b"}}},
+		RuntimeDirectories: []spec.RuntimeDirectory{{Path: "/run/web", Mode: 0o750}},
+		Lifetime:           spec.LifetimeGroup, StopScope: spec.StopScopeMain, ProgressDeadlineSeconds: 8,
+		Reload: &spec.Reload{
+			Signal: "SIGUSR1", Exec: &spec.ExecAction{Command: []string{"a"}}, Check: &spec.ExecAction{Command: []string{"b"}}, Files: []string{"/f"},
+		},
+	}
+}
+
+func fullHandler() *spec.Handler {
+	return &spec.Handler{Exec: &spec.ExecAction{Command: []string{"hook"}}}
+}
+
+func fullProbe() *spec.Probe {
+	grace := int64(9)
+	return &spec.Probe{
+		Exec:      &spec.ExecAction{Command: []string{"probe"}},
+		HTTPGet:   &spec.HTTPGetAction{Path: "/", Port: "80", Host: "h", Scheme: "HTTP", HTTPHeaders: []spec.HTTPHeader{{Name: "A", Value: "b"}}},
+		TCPSocket: &spec.TCPSocketAction{Port: "81", Host: "h"}, GRPC: &spec.GRPCAction{Port: "82", Service: "s"},
+		InitialDelaySeconds: 1, PeriodSeconds: 2, TimeoutSeconds: 3, SuccessThreshold: 4, FailureThreshold: 5, TerminationGracePeriodSeconds: &grace,
 	}
 }
 

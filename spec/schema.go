@@ -18,7 +18,20 @@ func Schema() ([]byte, error) {
 	service := &describer{kind: KindService, docs: serviceDocs, required: map[string][]string{
 		"": documentFields.required(), "metadata": metadataFields.required(), "spec": specFields.required(),
 		"spec.env[]": envVarFields.required(), "spec.envFrom[]": envFromFields.required(), "spec.backoff.limit": limitFields.required(),
+		"spec.dependsOn[]": dependencyFields.required(), "spec.init[]": initFields.required(),
+		"spec.runtimeDirectories[]": runtimeDirectoryFields.required(),
+		"spec.reload.exec":          execFields.required(), "spec.reload.check": execFields.required(),
 	}}
+	for _, hook := range []string{"postStart", "preStop", "postStop"} {
+		service.required["spec.lifecycle."+hook] = handlerFields.required()
+		service.required["spec.lifecycle."+hook+".exec"] = execFields.required()
+	}
+	for _, probe := range []string{"startupProbe", "readinessProbe", "livenessProbe"} {
+		path := "spec." + probe
+		service.required[path+".exec"], service.required[path+".httpGet"] = execFields.required(), httpGetFields.required()
+		service.required[path+".httpGet.httpHeaders[]"] = httpHeaderFields.required()
+		service.required[path+".tcpSocket"], service.required[path+".grpc"] = tcpSocketFields.required(), grpcFields.required()
+	}
 	services := service.schemaOf("", reflect.TypeFor[Service](), reflect.Value{})
 	services["properties"].(node)["spec"] = service.schemaOf("spec", reflect.TypeFor[Spec](), reflect.ValueOf(Defaults()))
 	configuration := &describer{kind: KindConfiguration, docs: configurationDocs, required: map[string][]string{
@@ -150,11 +163,31 @@ func constraints(path string, t reflect.Type) node {
 	case "spec.successExitCodes[]":
 		return exitBounds.schema()
 	}
+	if schema := lifeConstraints(path); schema != nil {
+		return schema
+	}
+	return typeConstraints(t)
+}
+
+// typeConstraints describes what the type of a field tells wherever it stands.
+func typeConstraints(t reflect.Type) node {
 	switch t {
 	case reflect.TypeFor[ID]():
 		return node{"anyOf": []node{idBounds.schema(), {"type": "string", "minLength": 1}}}
 	case reflect.TypeFor[Umask]():
 		return node{"anyOf": []node{{"type": "string", "pattern": "^(0o)?0*[0-7]{1,3}$"}, {"type": "integer", "minimum": 0, "maximum": 777}}}
+	case reflect.TypeFor[Mode]():
+		return node{"anyOf": []node{{"type": "string", "pattern": "^(0o)?0*[0-7]{1,4}$"}, {"type": "integer", "minimum": 0, "maximum": 7777}}}
+	case reflect.TypeFor[Port]():
+		return node{"anyOf": []node{portBounds.schema(), {"type": "string", "pattern": "\\$\\(|^[1-9][0-9]{0,4}$"}}}
+	case reflect.TypeFor[DependencyCondition]():
+		return node{"enum": dependencyConditions}
+	case reflect.TypeFor[Notify]():
+		return node{"enum": notifies}
+	case reflect.TypeFor[Lifetime]():
+		return node{"enum": lifetimes}
+	case reflect.TypeFor[StopScope]():
+		return node{"enum": stopScopes}
 	case reflect.TypeFor[Duration]():
 		return node{"type": "string", "pattern": durationPattern}
 	case reflect.TypeFor[RestartPolicy]():
@@ -169,17 +202,55 @@ func constraints(path string, t reflect.Type) node {
 	return nil
 }
 
+// lifeConstraints describes fields of probes, hooks and what is like them, which
+// stand in several places.
+func lifeConstraints(path string) node {
+	name := path[strings.LastIndexByte(path, '.')+1:]
+	switch {
+	case !strings.HasPrefix(path, "spec."):
+		return nil
+	case path == "spec.watchdogSeconds", name == "initialDelaySeconds":
+		return secondsBounds.schema()
+	case path == "spec.progressDeadlineSeconds", name == "periodSeconds", name == "timeoutSeconds",
+		strings.HasSuffix(path, "Probe.terminationGracePeriodSeconds"):
+		return probeBounds.schema()
+	case name == "successThreshold", name == "failureThreshold":
+		return thresholdBounds.schema()
+	case name == "scheme":
+		return node{"enum": schemes}
+	case path == "spec.dependsOn[].name", path == "spec.init[].name":
+		return node{"type": "string", "maxLength": maxLabelName, "pattern": dnsLabelPattern}
+	case path == "spec.runtimeDirectories[].path":
+		return node{"type": "string", "pattern": "^/.*[^/]/?$"}
+	}
+	return nil
+}
+
 // lengths bounds lists and texts.
 func lengths(path string) node {
-	switch path {
-	case "spec.command", "spec.successExitCodes":
+	switch {
+	case strings.HasSuffix(path, ".command"):
 		return node{"minItems": 1}
-	case "spec.command[]", "spec.args[]", "spec.env[].value":
+	case strings.HasSuffix(path, ".command[]"), strings.HasSuffix(path, ".args[]"):
+		return node{"maxLength": maxArgLength}
+	case strings.HasSuffix(path, ".httpGet.path"):
+		return node{"pattern": "^(/|\\$\\()[^ \\t]*$"}
+	case strings.HasSuffix(path, ".httpHeaders[].name"):
+		return node{"pattern": "^[-A-Za-z0-9!#$%&'*+.^_`|~]+$"}
+	case strings.HasSuffix(path, ".files[]"):
+		return node{"minLength": 1}
+	}
+	switch path {
+	case "spec.successExitCodes":
+		return node{"minItems": 1}
+	case "spec.env[].value":
 		return node{"maxLength": maxArgLength}
 	case "spec.workingDir", "spec.envFrom[].file":
 		return node{"minLength": 1}
 	case "spec.env[].name":
 		return node{"pattern": "^[^=]+$"}
+	case "spec.readyLogLine":
+		return node{"minLength": 1}
 	case "spec.envFrom[].prefix":
 		return node{"pattern": "^[^=]*$"}
 	default:

@@ -68,7 +68,7 @@ func TestSchemaAcceptsWhatParseAccepts(t *testing.T) {
 func TestSchemaRejectsWhatIsStructurallyBad(t *testing.T) {
 	schema := compile(t)
 	// What stands there no schema can say.
-	beyond := map[string]bool{"semantics.yaml": true, "configurations.yaml": true}
+	beyond := map[string]bool{"semantics.yaml": true, "semantics-lives.yaml": true, "configurations.yaml": true}
 	rejected := 0
 	for _, path := range fixtures(t, "testdata/bad") {
 		if beyond[filepath.Base(path)] || filepath.Ext(path) == ".ini" {
@@ -92,6 +92,18 @@ func TestSchemaRejectsEachBadValue(t *testing.T) {
 	schema := compile(t)
 	for name, fragment := range map[string]string{
 		"an unknown field":           `{command: [a], zzz: 1}`,
+		"an unknown condition":       `{command: [a], dependsOn: [{name: b, condition: Up}]}`,
+		"a dependency without name":  `{command: [a], dependsOn: [{condition: Ready}]}`,
+		"a named port":               `{command: [a], livenessProbe: {tcpSocket: {port: http}}}`,
+		"a probe without a port":     `{command: [a], livenessProbe: {httpGet: {path: /}}}`,
+		"a period of nothing":        `{command: [a], livenessProbe: {tcpSocket: {port: 80}, periodSeconds: 0}}`,
+		"a hook that is a list":      `{command: [a], lifecycle: {preStop: {exec: [a]}}}`,
+		"a hook without a command":   `{command: [a], lifecycle: {preStop: {exec: {command: []}}}}`,
+		"an init without a name":     `{command: [a], init: [{command: [b]}]}`,
+		"a relative directory":       `{command: [a], runtimeDirectories: [{path: run}]}`,
+		"a mode that is not octal":   `{command: [a], runtimeDirectories: [{path: /run/a, mode: "8"}]}`,
+		"an unknown lifetime":        `{command: [a], lifetime: Forking}`,
+		"a deadline of nothing":      `{command: [a], progressDeadlineSeconds: 0}`,
 		"no command":                 `{args: [a]}`,
 		"an empty command":           `{command: []}`,
 		"a command line":             `{command: "a b"}`,

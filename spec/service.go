@@ -65,6 +65,28 @@ type Spec struct {
 	MinReadySeconds int32 `json:"minReadySeconds" edit:"live"`
 
 	Log Log `json:"log" edit:"live"`
+
+	DependsOn []Dependency `json:"dependsOn,omitempty" edit:"live"`
+
+	StartupProbe   *Probe `json:"startupProbe,omitempty" edit:"live"`
+	ReadinessProbe *Probe `json:"readinessProbe,omitempty" edit:"live"`
+	LivenessProbe  *Probe `json:"livenessProbe,omitempty" edit:"live"`
+	// ReadyLogLine is a regular expression of package regexp, or empty. A run is
+	// not ready before a line of its output matches.
+	ReadyLogLine string `json:"readyLogLine,omitempty" edit:"live"`
+	Notify       Notify `json:"notify" edit:"restart"`
+	// WatchdogSeconds is how long a program with Notify Systemd may be silent, in
+	// seconds, before it is ended as if a liveness probe had failed; 0 is for ever.
+	WatchdogSeconds int32 `json:"watchdogSeconds" edit:"restart"`
+
+	Init               []Init             `json:"init,omitempty" edit:"live"`
+	RuntimeDirectories []RuntimeDirectory `json:"runtimeDirectories,omitempty" edit:"restart"`
+	Lifetime           Lifetime           `json:"lifetime" edit:"restart"`
+	StopScope          StopScope          `json:"stopScope" edit:"live"`
+	Reload             *Reload            `json:"reload,omitempty" edit:"live"`
+	// ProgressDeadlineSeconds is how long, in seconds, a successor may take to get
+	// ready before the replacement of the other replicas halts.
+	ProgressDeadlineSeconds int32 `json:"progressDeadlineSeconds" edit:"live"`
 }
 
 // EnvVar is one variable. $(NAME) in Value refers to the variables before it.
@@ -139,11 +161,6 @@ type Backoff struct {
 type RestartLimit struct {
 	Restarts int32    `json:"restarts"` // 1 to 1000
 	Within   Duration `json:"within"`
-}
-
-// Lifecycle holds what happens around a process's life.
-type Lifecycle struct {
-	StopSignal Signal `json:"stopSignal"`
 }
 
 // Log bounds what is kept of what each replica prints. The files of a replica

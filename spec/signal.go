@@ -97,6 +97,9 @@ func parseSignal(text string) (Signal, bool) {
 	return signal, signal != ""
 }
 
+// ParseSignal reads a signal as people write it: "SIGTERM", "TERM" or "15".
+func ParseSignal(text string) (Signal, bool) { return parseSignal(strings.ToUpper(text)) }
+
 // allSignals lists the names to suggest.
 func allSignals() []string {
 	names := make([]string, 0, len(signalNames)+1)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -65,7 +66,74 @@ func (s *Service) usable() error {
 	case p.hasNUL():
 		return errors.New("a text holds a NUL byte")
 	}
-	return cmp.Or(p.Backoff.usable(), p.Log.usable())
+	return cmp.Or(p.Backoff.usable(), p.Log.usable(), p.lifeUsable())
+}
+
+// lifeUsable checks what probes, hooks and dependencies need.
+func (p *Spec) lifeUsable() error {
+	words := func(what, word string, known []string) error {
+		if !slices.Contains(known, word) {
+			return fmt.Errorf("%s %q is not known", what, truncate(word))
+		}
+		return nil
+	}
+	err := cmp.Or(words("notify", string(p.Notify), notifies), words("lifetime", string(p.Lifetime), lifetimes),
+		words("stopScope", string(p.StopScope), stopScopes))
+	for _, x := range p.DependsOn {
+		err = cmp.Or(err, words("condition", string(x.Condition), dependencyConditions))
+	}
+	for _, probe := range []*Probe{p.StartupProbe, p.ReadinessProbe, p.LivenessProbe} {
+		err = cmp.Or(err, probe.usable())
+	}
+	var commands []*ExecAction
+	for _, h := range []*Handler{p.Lifecycle.PostStart, p.Lifecycle.PreStop, p.Lifecycle.PostStop} {
+		if h != nil {
+			commands = append(commands, h.Exec)
+		}
+	}
+	if p.Reload != nil {
+		if p.Reload.Signal != "" && p.Reload.Signal.Number() == 0 {
+			err = cmp.Or(err, fmt.Errorf("reload.signal %q is not known", truncate(string(p.Reload.Signal))))
+		}
+		for _, e := range []*ExecAction{p.Reload.Exec, p.Reload.Check} {
+			if e != nil {
+				commands = append(commands, e)
+			}
+		}
+	}
+	for _, i := range p.Init {
+		commands = append(commands, &ExecAction{i.Command})
+	}
+	for _, e := range commands {
+		if e == nil || len(e.Command) == 0 || e.Command[0] == "" {
+			err = cmp.Or(err, errors.New("a hook names no program"))
+		}
+	}
+	if p.ReadyLogLine != "" {
+		if _, compiles := regexp.Compile(p.ReadyLogLine); compiles != nil {
+			err = cmp.Or(err, errors.New("readyLogLine is no regular expression"))
+		}
+	}
+	if p.WatchdogSeconds < 0 || p.ProgressDeadlineSeconds < 1 {
+		err = cmp.Or(err, errors.New("a number of seconds that is too small"))
+	}
+	return err
+}
+
+// usable checks a probe; nil is none.
+func (p *Probe) usable() error {
+	switch {
+	case p == nil:
+		return nil
+	case p.ways() != 1:
+		return fmt.Errorf("a probe with %d ways to look", p.ways())
+	case p.PeriodSeconds < 1 || p.TimeoutSeconds < 1 || p.SuccessThreshold < 1 || p.FailureThreshold < 1 || p.InitialDelaySeconds < 0 ||
+		p.TerminationGracePeriodSeconds != nil && *p.TerminationGracePeriodSeconds < 0:
+		return errors.New("a probe with a number that is too small")
+	case p.Exec != nil && (len(p.Exec.Command) == 0 || p.Exec.Command[0] == ""):
+		return errors.New("a probe that names no program")
+	}
+	return nil
 }
 
 func (l *Log) usable() error {

@@ -25,6 +25,17 @@ func TestTheTablesHoldTheFieldsOfTheTypes(t *testing.T) {
 	compare(t, "BackoffDefaults", reflect.TypeFor[BackoffDefaults](), backoffDefaultsFields.names(), backoffDefaultsFields.later)
 	compare(t, "Log", reflect.TypeFor[Log](), serviceLogFields.names(), serviceLogFields.later)
 	compare(t, "LogDefaults", reflect.TypeFor[LogDefaults](), logDefaultsFields.names(), logDefaultsFields.later)
+	compare(t, "Probe", reflect.TypeFor[Probe](), probeFields.names(), probeFields.later)
+	compare(t, "ExecAction", reflect.TypeFor[ExecAction](), execFields.names(), execFields.later)
+	compare(t, "HTTPGetAction", reflect.TypeFor[HTTPGetAction](), httpGetFields.names(), httpGetFields.later)
+	compare(t, "HTTPHeader", reflect.TypeFor[HTTPHeader](), httpHeaderFields.names(), httpHeaderFields.later)
+	compare(t, "TCPSocketAction", reflect.TypeFor[TCPSocketAction](), tcpSocketFields.names(), tcpSocketFields.later)
+	compare(t, "GRPCAction", reflect.TypeFor[GRPCAction](), grpcFields.names(), grpcFields.later)
+	compare(t, "Handler", reflect.TypeFor[Handler](), handlerFields.names(), handlerFields.later)
+	compare(t, "Dependency", reflect.TypeFor[Dependency](), dependencyFields.names(), dependencyFields.later)
+	compare(t, "Init", reflect.TypeFor[Init](), initFields.names(), initFields.later)
+	compare(t, "RuntimeDirectory", reflect.TypeFor[RuntimeDirectory](), runtimeDirectoryFields.names(), runtimeDirectoryFields.later)
+	compare(t, "Reload", reflect.TypeFor[Reload](), reloadFields.names(), reloadFields.later)
 	compare(t, "Rlimit", reflect.TypeFor[Rlimit](), rlimitFields.names(), rlimitFields.later)
 }
 
