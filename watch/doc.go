@@ -25,4 +25,7 @@
 // (0.2 ms; a list of 1,000 takes 1.3 ms), and everything is listed
 // soon after, whatever the events said. An event that names no single entry (a
 // link, a folder, lost events, the directory itself) has everything listed at once.
+//
+// Files does the same for the content of single files that services name. There are
+// few of them, so it looks at all of them, soon after whatever happened.
 package watch

@@ -21,9 +21,14 @@ func identify(st *unix.Stat_t) identity {
 
 // racy says whether the file changed so shortly before it was read at now that
 // a further change may carry the same times: the kernel stamps files by a clock
-// of up to 10 ms resolution, and others by worse ones.
+// of up to 10 ms resolution, and others by worse ones. A time in the future, which
+// anybody can set, is none that a change now would carry.
 func (id identity) racy(now time.Time, window time.Duration) bool {
-	return now.UnixNano()-max(id.mtime, id.ctime) < int64(window)
+	near := func(stamp int64) bool {
+		age := time.Duration(now.UnixNano() - stamp)
+		return -window < age && age < window
+	}
+	return near(id.mtime) || near(id.ctime)
 }
 
 // dirIdentity tells a directory from one that took its place. The time of

@@ -31,6 +31,10 @@ type ledger struct {
 	rivals   map[string][]*entry // who else declares a service that is provided
 	absent   map[string]*holding // the services that nobody declares now
 
+	seeded        map[string]*spec.Service // what was in force at first; nil is nothing
+	refused       map[string]struct{}      // services that are not in force because of others
+	disagreements []spec.Problem           // and why
+
 	tenure    tenure
 	claimants []*entry // who else declares a configuration while one is in force
 
@@ -95,6 +99,7 @@ func newLedger() *ledger {
 		dirs:     map[string]dirIdentity{},
 		held:     map[string]dirTrouble{},
 		changed:  map[string]struct{}{},
+		refused:  map[string]struct{}{},
 		patience: removalDelay,
 	}
 }

@@ -15,7 +15,6 @@ import (
 func (l *ledger) publish(now time.Time) *spec.Set {
 	next := &spec.Set{
 		Configuration: l.tenure.document,
-		Problems:      l.problems(now),
 		Ignored:       l.ignored(),
 		Conditions:    l.conditions(),
 	}
@@ -23,8 +22,8 @@ func (l *ledger) publish(now time.Time) *spec.Set {
 		next.Directory = l.dirs[l.root].String()
 	}
 	last := l.published
-	services, differ := l.servicesSince(last)
-	next.Services = services
+	services, differ := l.servicesSince(last, now)
+	next.Services, next.Problems = services, l.problems(now)
 	clear(l.changed)
 	if last != nil && !differ && next.Configuration == last.Configuration && next.Directory == last.Directory &&
 		slices.Equal(next.Problems, last.Problems) &&
@@ -38,13 +37,16 @@ func (l *ledger) publish(now time.Time) *spec.Set {
 
 // servicesSince is the map of services in force; the very map of last when
 // they do not differ.
-func (l *ledger) servicesSince(last *spec.Set) (next map[string]*spec.Service, differ bool) {
+func (l *ledger) servicesSince(last *spec.Set, now time.Time) (next map[string]*spec.Service, differ bool) {
 	if last == nil {
 		next = make(map[string]*spec.Service, len(l.services))
 		for name, h := range l.services {
 			next[name] = h.service
 		}
-		return next, true
+		return l.agree(l.seeded, next, now), true
+	}
+	for name := range l.refused {
+		l.changed[name] = struct{}{} // what was wrong with it may be right by now
 	}
 	for name := range l.changed {
 		var want *spec.Service
@@ -66,6 +68,9 @@ func (l *ledger) servicesSince(last *spec.Set) (next map[string]*spec.Service, d
 	if next == nil {
 		return last.Services, false
 	}
+	if next = l.agree(last.Services, next, now); maps.Equal(next, last.Services) {
+		return last.Services, false
+	}
 	return next, true
 }
 
@@ -85,6 +90,7 @@ func (l *ledger) problems(now time.Time) []spec.Problem {
 	for _, e := range l.claimants {
 		list = append(list, l.superfluous(e, now))
 	}
+	list = append(list, l.disagreements...)
 	slices.SortFunc(list, func(a, b spec.Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Document, b.Document),
 			cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))

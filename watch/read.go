@@ -3,6 +3,7 @@ package watch
 import (
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -104,13 +105,17 @@ type reader struct {
 	now    func() time.Time
 	steady func(id identity) bool
 	check  func(st *unix.Stat_t) error
+	// limit is the most bytes that a file may have. Of them the first keep are given
+	// back; all go to sum, unless it is nil.
+	limit, keep int64
+	sum         io.Writer
 	// opened is called between the opening and the reading: a seam for tests.
 	opened func()
 }
 
 // version is what a file held while nobody wrote to it.
 type version struct {
-	data []byte
+	data []byte // its head
 	id   identity
 	racy bool // a later change may have the same identity
 }
@@ -134,8 +139,8 @@ func (r *reader) read(at int, name string) (version, error) {
 	if err := r.check(&st); err != nil {
 		return version{}, err
 	}
-	if st.Size > maxFileSize {
-		return version{}, fmt.Errorf("it is too large: %d bytes, at most %d are read", st.Size, maxFileSize)
+	if st.Size > r.limit {
+		return version{}, fmt.Errorf("it is too large: %d bytes, at most %d are read", st.Size, r.limit)
 	}
 	class := r.class(fd)
 	if err := r.quiet(fd, class, &st); err != nil {
@@ -145,9 +150,12 @@ func (r *reader) read(at int, name string) (version, error) {
 		r.opened()
 	}
 	now := r.now()
-	data, err := readAll(fd, int(st.Size))
+	data, size, err := r.content(fd, st.Size)
 	if err != nil {
 		return version{}, err
+	}
+	if size != st.Size {
+		return version{}, errUnquiet
 	}
 	return r.confirm(fd, class, &st, version{data: data, id: identify(&st)}, now)
 }
@@ -159,7 +167,7 @@ func (r *reader) confirm(fd int, class fsClass, before *unix.Stat_t, v version, 
 	if err := unix.Fstat(fd, &after); err != nil {
 		return version{}, err
 	}
-	if identify(&after) != identify(before) || int64(len(v.data)) != before.Size {
+	if identify(&after) != identify(before) {
 		return version{}, errUnquiet
 	}
 	if class == fsLocal && errors.Is(r.lease(fd), unix.EAGAIN) {
@@ -210,20 +218,33 @@ func regular(st *unix.Stat_t) error {
 	return fmt.Errorf("it is %s, not a regular file", kind)
 }
 
-// readAll reads to the end; the one byte more than expected shows growth.
-func readAll(fd, size int) ([]byte, error) {
-	buf := make([]byte, 0, size+1)
-	for len(buf) < cap(buf) {
-		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
+// content reads to the end of a file of a size; one byte more than that shows
+// growth.
+func (r *reader) content(fd int, size int64) (head []byte, read int64, err error) {
+	const chunk = 128 << 10
+	head = make([]byte, 0, min(size, r.keep)+1)
+	buf := head[:cap(head)]
+	for read <= size {
+		n, err := unix.Read(fd, buf[:min(int64(len(buf)), size+1-read)])
 		switch {
 		case errors.Is(err, unix.EINTR):
+			continue
 		case err != nil:
-			return nil, err
+			return nil, 0, err
 		case n == 0:
-			return buf, nil
-		default:
-			buf = buf[:len(buf)+n]
+			return head, read, nil
+		}
+		if r.sum != nil {
+			_, _ = r.sum.Write(buf[:n])
+		}
+		read += int64(n)
+		if len(head) < cap(head) {
+			head = head[:len(head)+n]
+			buf = head[len(head):cap(head)]
+		}
+		if len(buf) == 0 {
+			buf = make([]byte, min(chunk, size+1))
 		}
 	}
-	return buf, nil
+	return head, read, nil
 }

@@ -46,7 +46,7 @@ func newScanner(parse func(string, []byte) spec.File) *scanner {
 		parse:  parse,
 		seed:   maphash.MakeSeed(),
 		class:  classify,
-		reader: reader{lease: lease, class: classify, now: time.Now},
+		reader: reader{lease: lease, class: classify, now: time.Now, limit: maxFileSize, keep: maxFileSize},
 	}
 }
 

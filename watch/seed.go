@@ -14,7 +14,9 @@ func (l *ledger) seed(services []*spec.Service, configuration *spec.Configuratio
 		}
 		return e
 	}
+	l.seeded = make(map[string]*spec.Service, len(services))
 	for _, s := range services {
+		l.seeded[s.Metadata.Name] = s
 		e := provider(s.Source.File)
 		e.services = append(e.services, s)
 		l.claimAll(e, []*spec.Service{s})

@@ -202,10 +202,7 @@ func (w *walk) entry(p *place, name string, st *unix.Stat_t) (*place, string, er
 		if err != nil {
 			return nil, "", err
 		}
-		dir, base := path.Split(strings.TrimRight(target, "/"))
-		if base == "" || base == "." || base == ".." {
-			dir, base = target, "."
-		}
+		dir, base := parted(target)
 		if p, err = w.dir(p, dir, &links); err != nil {
 			return nil, "", dangling(err)
 		}
@@ -216,6 +213,15 @@ func (w *walk) entry(p *place, name string, st *unix.Stat_t) (*place, string, er
 		}
 	}
 	return p, name, nil
+}
+
+// parted is the directory that a path leads through last, and the entry of it.
+func parted(target string) (dir, base string) {
+	dir, base = path.Split(strings.TrimRight(target, "/"))
+	if base == "" || base == "." || base == ".." {
+		return target, "."
+	}
+	return dir, base
 }
 
 // errDangling is a link to nothing, which is not the same as no link.
