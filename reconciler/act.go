@@ -5,10 +5,22 @@ import (
 	"time"
 )
 
-// turn decides about one service and does what can be done at once, until only
-// work for the host's workers is left, or nothing. It is the one place that
-// acts.
+// turn decides about one service, and about those that wait for how it is now.
 func (l *Loop) turn(r *record) {
+	l.turnOne(r)
+	for len(l.concerned) > 0 {
+		next := l.concerned[0]
+		l.concerned = l.concerned[1:]
+		if l.services[next.facts.Name] == next {
+			l.turnOne(next)
+		}
+	}
+}
+
+// turnOne decides about one service and does what can be done at once, until only
+// work for the host's workers or the prober is left, or nothing. It is the one place
+// that acts.
+func (l *Loop) turnOne(r *record) {
 	if l.set == nil && l.stopping.IsZero() {
 		l.countBusy(r)
 		return // what is wanted is not known yet
@@ -18,10 +30,14 @@ func (l *Loop) turn(r *record) {
 	for range most {
 		var next time.Time
 		l.actions, next = l.Decide(r.want, &r.facts, l.now(), l.actions[:0])
-		work, acted := false, false
+		work, probe, acted := false, false, false
 		for _, a := range l.actions {
 			if a.Deed.work() {
 				work = true
+				continue
+			}
+			if a.Deed == DeedProbe {
+				probe = true
 				continue
 			}
 			acted = true
@@ -34,7 +50,10 @@ func (l *Loop) turn(r *record) {
 			continue
 		}
 		if work {
-			l.queue.add(r)
+			l.queue.add(r, &r.queued)
+		}
+		if probe {
+			l.probes.add(r, &r.probing)
 		}
 		l.settle(r, next)
 		return
@@ -59,10 +78,12 @@ func (l *Loop) settle(r *record, next time.Time) {
 		l.due.put(r)
 	}
 	l.countBusy(r)
-	if r.want == nil && len(r.facts.Replicas) == 0 {
+	gone := r.want == nil && len(r.facts.Replicas) == 0
+	if gone {
 		l.due.remove(r)
 		delete(l.services, r.facts.Name)
 	}
+	l.tellBonds(r, gone)
 }
 
 // countBusy notes whether anything of the record lives or is under way.
@@ -82,9 +103,9 @@ func (l *Loop) countBusy(r *record) {
 // work reports whether a deed is for the host's workers.
 func (d Deed) work() bool {
 	switch d {
-	case DeedStart, DeedCheck, DeedInspect, DeedForget:
+	case DeedStart, DeedCheck, DeedInspect, DeedForget, DeedHook, DeedRelease:
 		return true
-	case DeedNone, DeedSignal, DeedSignalGroup, DeedKill, DeedDrop:
+	case DeedNone, DeedSignal, DeedSignalGroup, DeedKill, DeedDrop, DeedReload, DeedProbe:
 		return false
 	}
 	return false
@@ -98,18 +119,30 @@ func (l *Loop) act(r *record, a Action) {
 	switch a.Deed {
 	case DeedSignal:
 		e.Kind, e.Signal = EventSignalled, stopSignal(r, i)
+		scope := ScopeMain
+		if i.Detached() {
+			scope = ScopeGroup // nobody knows whom else
+		}
+		err = l.Host.Signal(i.ID, e.Signal, scope)
+	case DeedReload:
+		e.Kind, e.Signal = EventReloaded, reloadSignal(i)
+		e.Files = r.facts.files()
 		err = l.Host.Signal(i.ID, e.Signal, ScopeMain)
 	case DeedSignalGroup:
 		e.Kind, e.Signal = EventGroupSignalled, stopSignal(r, i)
 		err = l.Host.Signal(i.ID, e.Signal, ScopeGroup)
 	case DeedKill:
 		e.Kind, e.Signal = EventKilled, syscall.SIGKILL
-		err = l.Host.Kill(i.ID)
+		if i.stage() == stageLive && i.spares(r.want) && !i.Detached() {
+			err = l.Host.Signal(i.ID, e.Signal, ScopeMain)
+		} else {
+			err = l.Host.Kill(i.ID)
+		}
 	case DeedDrop:
 		r.facts.Replicas = append(r.facts.Replicas[:a.Index:a.Index], r.facts.Replicas[a.Index+1:]...)
 		l.drop(r, e.Replica)
 		return
-	case DeedNone, DeedStart, DeedCheck, DeedInspect, DeedForget:
+	case DeedNone, DeedStart, DeedCheck, DeedInspect, DeedForget, DeedHook, DeedRelease, DeedProbe:
 		return
 	}
 	l.logAct(r, e, err)
@@ -133,16 +166,25 @@ func stopSignal(r *record, i *Instance) syscall.Signal {
 	return want.Spec.Lifecycle.StopSignal.Number()
 }
 
-// workQueue holds the records that have work for the host's workers, first come
-// first served.
+// reloadSignal is what the manifest says.
+func reloadSignal(i *Instance) syscall.Signal {
+	if i.Spec == nil || i.Spec.Spec.Reload == nil || i.Spec.Spec.Reload.Signal == "" {
+		return syscall.SIGHUP
+	}
+	return i.Spec.Spec.Reload.Signal.Number()
+}
+
+// workQueue holds the records that have work for the host's workers, or for the
+// prober, first come first served.
 type workQueue struct {
 	records []*record
 	head    int
 }
 
-func (q *workQueue) add(r *record) {
-	if !r.queued {
-		r.queued = true
+// add puts r at the end, unless its mark says that it is in.
+func (q *workQueue) add(r *record, in *bool) {
+	if !*in {
+		*in = true
 		q.records = append(q.records, r)
 	}
 }
@@ -155,10 +197,12 @@ func (q *workQueue) first() *record {
 	return q.records[q.head]
 }
 
-func (q *workQueue) drop() {
-	q.records[q.head].queued = false
+// drop takes out the first; the caller clears its mark.
+func (q *workQueue) drop() *record {
+	r := q.records[q.head]
 	q.records[q.head] = nil
 	q.head++
+	return r
 }
 
 // offer returns the next work and where to send it; a nil channel when there is
@@ -176,7 +220,7 @@ func (l *Loop) offer() (Work, chan<- Work) {
 				return l.work(r, a), l.Host.Work()
 			}
 		}
-		l.queue.drop()
+		l.queue.drop().queued = false
 	}
 	return Work{}, nil
 }
@@ -185,14 +229,20 @@ func (l *Loop) work(r *record, a Action) Work {
 	i := &r.facts.Replicas[a.Index]
 	switch a.Deed {
 	case DeedStart:
-		return Work{Verb: VerbStart, Replica: i.ID, Run: l.runs + 1, Service: r.want}
+		return Work{Verb: VerbStart, Replica: i.ID, Run: l.runs + 1, Service: r.want, Init: i.nextInit(r.want)}
+	case DeedHook:
+		w := Work{Verb: VerbHook, Replica: i.ID, Run: l.runs + 1, Service: i.Spec, Hook: a.Hook, Cause: a.Cause}
+		w.Env, w.Timeout = i.hookTerms(a.Hook)
+		return w
+	case DeedRelease:
+		return Work{Verb: VerbRelease, Replica: i.ID, Run: i.Run}
 	case DeedCheck:
 		return Work{Verb: VerbCheck, Replica: i.ID, Run: l.runs + 1, Service: r.want}
 	case DeedInspect:
 		return Work{Verb: VerbInspect, Replica: i.ID, Run: i.Run}
 	case DeedForget:
 		return Work{Verb: VerbForget, Replica: i.ID, Run: i.Run}
-	case DeedNone, DeedSignal, DeedSignalGroup, DeedKill, DeedDrop:
+	case DeedNone, DeedSignal, DeedSignalGroup, DeedKill, DeedDrop, DeedReload, DeedProbe:
 	}
 	return Work{}
 }
@@ -201,14 +251,23 @@ func (l *Loop) work(r *record, a Action) Work {
 // queue's first record.
 func (l *Loop) taken(w Work) {
 	r := l.queue.first()
-	l.queue.drop()
-	e := Event{Replica: w.Replica, Run: w.Run, Service: w.Service, At: l.now()}
+	l.queue.drop().queued = false
+	e := Event{Replica: w.Replica, Run: w.Run, Service: w.Service, Init: w.Init, Hook: w.Hook, Cause: w.Cause, At: l.now()}
 	l.step(StepStartTaken, w.Verb == VerbStart)
 	switch w.Verb {
 	case VerbStart:
-		e.Kind = EventStartTaken
+		e.Kind, e.Files = EventStartTaken, r.facts.files()
+		if r.facts.Bonds != nil {
+			e.EnvFiles = r.facts.Bonds.EnvFiles
+		}
 		l.runs++
 		l.pending++
+	case VerbHook:
+		e.Kind, e.Files = EventHookTaken, r.facts.files()
+		l.runs++
+		l.logHook(e)
+	case VerbRelease:
+		e.Kind = EventReleaseTaken
 	case VerbCheck:
 		e.Kind = EventCheckTaken
 		l.runs++

@@ -20,14 +20,19 @@ const (
 	stuckAtMost = time.Minute
 	// defaultGrace is for what nobody knows the manifest of; it is Kubernetes'.
 	defaultGrace = 30 * time.Second
+	// lastGrace is how long a process has at least that was sent the stop signal
+	// late because its preStop hook took all of the grace, as in Kubernetes.
+	lastGrace = 2 * time.Second
+	// hookTimeout bounds the commands of a reload; it is systemd's DefaultTimeoutStartSec.
+	hookTimeout = 90 * time.Second
 	// recheckAtMost is the longest time between two checks of a successor that
 	// cannot start.
 	recheckAtMost = time.Minute
 )
 
 // restartDelay is the time between an unasked end and the next start. The first
-// restart is immediate unless the run had no chance (eager false: the start
-// failed, or it daemonised); each later one waits twice as long, up to the
+// restart is immediate unless the run had no chance (eager false: the start, an init
+// command or the postStart hook failed, or it daemonised); each later one waits twice as long, up to the
 // maximum, with up to 10% taken off or put on so that replicas which fell
 // together do not get up together. The same facts give the same delay.
 func restartDelay(b *spec.Backoff, id ReplicaID, streak int32, eager bool) time.Duration {
@@ -39,14 +44,7 @@ func restartDelay(b *spec.Backoff, id ReplicaID, streak int32, eager bool) time.
 		return 0
 	}
 	d := doubling(time.Duration(b.InitialDelay), time.Duration(b.MaxDelay), n)
-	// FNV-1a over what names this wait.
-	h := uint64(14695981039346656037)
-	for _, c := range []byte(id.Service) {
-		h = (h ^ uint64(c)) * 1099511628211
-	}
-	h = (h ^ uint64(id.Ordinal)) * 1099511628211
-	h = (h ^ uint64(streak)) * 1099511628211
-	permille := int64(h>>33%201) - 100
+	permille := int64(id.hash(uint64(streak))>>33%201) - 100
 	return d + d/1000*time.Duration(permille)
 }
 

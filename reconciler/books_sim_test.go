@@ -170,7 +170,7 @@ func (b *books) see(r hosttest.Record) {
 		}
 	case hosttest.Forgotten:
 		*k = book{}
-	case hosttest.CheckTaken, hosttest.ForgetTaken:
+	case hosttest.CheckTaken, hosttest.ForgetTaken, hosttest.HookTaken, hosttest.HookEnded, hosttest.Released:
 	}
 }
 

@@ -3,6 +3,8 @@ package reconciler
 import (
 	"context"
 	"fmt"
+
+	"svc.d/spec"
 )
 
 // RefusalReason says why a command was refused, in the words of Kubernetes'
@@ -54,8 +56,11 @@ func (l *Loop) command(c Command) error {
 		return err
 	}
 	e := Event{Kind: c.Kind, At: l.now(), By: c.By, Until: c.Until}
+	if c.Kind == 0 {
+		return l.signal(r, c)
+	}
 	l.Log.Info("Person asked", "service", c.Service, "verb", c.Kind.verb(), "by", c.By)
-	if c.Kind == EventRestart && c.Ordinal >= 0 {
+	if (c.Kind == EventRestart || c.Kind == EventReload) && c.Ordinal >= 0 {
 		n := r.facts.index(c.Ordinal)
 		r.facts.Replicas[n] = l.Observe(r.facts.Replicas[n], e)
 	} else {
@@ -84,6 +89,10 @@ func (l *Loop) refuse(r *record, c Command) error {
 		return refusal(RefusedNotFound, "it has no replica %d, only %d replicas", c.Ordinal, r.want.Spec.Replicas)
 	case c.Kind == EventRestart && r.facts.held(l.now()):
 		return refusal(RefusedConflict, "it is stopped by %s; start it instead", who(r.facts.StoppedBy))
+	case c.Kind == EventReload && r.want.Spec.Reload == nil:
+		return refusal(RefusedConflict, "its manifest does not say how (spec.reload); restart it instead")
+	case (c.Kind == EventReload || c.Kind == 0) && !r.facts.lives(c.Ordinal):
+		return refusal(RefusedConflict, "no process of it runs")
 	case c.Kind == EventRestart && r.want.Spec.Replicas == 0:
 		return refusal(RefusedConflict, "it is declared with replicas: 0, so nothing runs")
 	}
@@ -99,9 +108,40 @@ func (k EventKind) verb() string {
 		return "start"
 	case EventRestart:
 		return "restart"
+	case EventReload:
+		return "reload"
+	case 0:
+		return "signal"
 	default:
 		return "change"
 	}
+}
+
+// lives reports whether a main process lives, of one replica or (-1) of any.
+func (f *Facts) lives(ordinal int32) bool {
+	for n := range f.Replicas {
+		if i := &f.Replicas[n]; i.stage() == stageLive && (ordinal < 0 || i.ID.Ordinal == ordinal) {
+			return true
+		}
+	}
+	return false
+}
+
+// signal sends what a person asks for. It changes no facts: what the signal does is
+// between the person and the program.
+func (l *Loop) signal(r *record, c Command) error {
+	for n := range r.facts.Replicas {
+		i := &r.facts.Replicas[n]
+		if i.stage() != stageLive || c.Ordinal >= 0 && i.ID.Ordinal != c.Ordinal {
+			continue
+		}
+		l.Log.Info("Person sends signal", "service", c.Service, "replica", i.ID.String(), "pid", i.Pid,
+			"signal", string(spec.SignalOf(c.Signal)), "by", c.By)
+		if err := l.Host.Signal(i.ID, c.Signal, ScopeMain); err != nil {
+			return &Refusal{RefusedConflict, err.Error()}
+		}
+	}
+	return nil
 }
 
 func who(by string) string {

@@ -62,7 +62,7 @@ func TestEngineHeapPerService(t *testing.T) {
 		r.due = epoch.Add(time.Duration(k))
 		l.services[strconv.Itoa(k)] = r
 		l.due.put(r)
-		l.queue.add(r)
+		l.queue.add(r, &r.queued)
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)

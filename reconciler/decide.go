@@ -23,6 +23,10 @@ const (
 	DeedInspect          // list what lives in the group
 	DeedForget           // let the host drop what it keeps of the replica
 	DeedDrop             // drop the facts of a replica that nothing is left of
+	DeedHook             // run a hook
+	DeedRelease          // let live what the main process left
+	DeedReload           // send the signal to reload
+	DeedProbe            // have the prober look
 )
 
 // Action is a deed with its replica, which is at Index in Facts.Replicas.
@@ -30,6 +34,8 @@ type Action struct {
 	Deed  Deed
 	Index int
 	Cause Cause
+	Hook  Hook      // for DeedHook
+	Probe ProbeKind // for DeedProbe
 }
 
 // Decide compares what is wanted of a service (nil: nothing any more) with the
@@ -44,6 +50,11 @@ func Decide(want *spec.Service, f *Facts, now time.Time, into []Action) (actions
 			into = append(into, v.action)
 		}
 		next = earlier(next, v.next)
+		if v.works {
+			var due time.Time
+			into, due = probes(&f.Replicas[n], n, now, into)
+			next = earlier(next, due)
+		}
 	}
 	return into, next
 }
@@ -57,6 +68,7 @@ type verdict struct {
 	phase  status.Phase
 	reason Reason
 	since  time.Time
+	works  bool // it runs and is to be probed
 }
 
 func judge(want *spec.Service, f *Facts, n int, now time.Time, r *rollout) verdict {
@@ -69,18 +81,30 @@ func judge(want *spec.Service, f *Facts, n int, now time.Time, r *rollout) verdi
 		switch {
 		case i.asked():
 			return stopping(want, f, n, now)
+		case cause != CauseNone && f.mustWait(cause):
+			return verdict{phase: status.PhaseTerminating, reason: ReasonDependentsStopping, since: latest(f.EditedAt, f.ShutdownAt)}
 		case cause != CauseNone:
-			return verdict{action: Action{DeedSignal, n, cause}, phase: status.PhaseTerminating, reason: cause.reason(), since: now}
-		case i.outdated(want):
-			return r.outdated(i, n, now)
-		default:
-			return verdict{phase: status.PhaseRunning, since: i.StartedAt}
+			return i.end(n, cause, f, now)
 		}
+		if cause = i.failing(now); cause != CauseNone {
+			return i.end(n, cause, f, now)
+		}
+		if i.outdated(want, f) != CauseNone {
+			return r.outdated(i, f, n, now)
+		}
+		return running(f, n, now)
 	case stageLeftOver:
 		return stopping(want, f, n, now)
 	default:
 		return idle(want, f, n, now, cause)
 	}
+}
+
+// mustWait reports whether others have to end first, which depend on the service
+// and are being ended together with it.
+func (f *Facts) mustWait(cause Cause) bool {
+	return f.Bonds != nil && len(f.Bonds.Dependents) > 0 && f.ShutdownNowAt.IsZero() &&
+		(cause == CauseShutdown || cause == CauseRemoved)
 }
 
 // starting is a run of which the host has not told yet whether it began. Its
@@ -89,15 +113,15 @@ func judge(want *spec.Service, f *Facts, n int, now time.Time, r *rollout) verdi
 func starting(want *spec.Service, f *Facts, n int, now time.Time, cause Cause) verdict {
 	i := &f.Replicas[n]
 	v := verdict{phase: status.PhasePending, reason: ReasonStarting, since: i.StartTakenAt}
-	if cause == CauseNone && i.outdated(want) {
-		cause = i.replaced()
+	if cause == CauseNone {
+		cause = i.outdated(want, f)
 	}
 	if cause == CauseNone || !i.KilledAt.IsZero() {
 		return v // the answer will come
 	}
 	due := i.StartTakenAt.Add(stuckAfter)
 	if !f.ShutdownNowAt.IsZero() || !now.Before(due) {
-		v.action = Action{DeedKill, n, cause}
+		v.action = Action{Deed: DeedKill, Index: n, Cause: cause}
 		return v
 	}
 	v.next = due
@@ -128,6 +152,9 @@ func stopping(want *spec.Service, f *Facts, n int, now time.Time) verdict {
 	if i.unclear() {
 		return unclear(want, f, n, now)
 	}
+	if u, ok := release(want, f, n, now); ok {
+		return u
+	}
 	if !i.asked() || i.Cause == CauseLeftOver {
 		// Nobody asked: what is left has no claim to a grace.
 		v.since = i.EndedAt
@@ -140,7 +167,7 @@ func stopping(want *spec.Service, f *Facts, n int, now time.Time) verdict {
 			if i.Cause == CauseLeftOver {
 				cause = CauseLeftOver
 			}
-			v.action = Action{DeedKill, n, cause}
+			v.action = Action{Deed: DeedKill, Index: n, Cause: cause}
 			return v
 		}
 		return killed(i, n, now, v)
@@ -148,13 +175,16 @@ func stopping(want *spec.Service, f *Facts, n int, now time.Time) verdict {
 	if !i.KilledAt.IsZero() {
 		return killed(i, n, now, v)
 	}
-	deadline := i.StoppingAt.Add(grace(want, i))
+	deadline := i.deadline(want)
+	if f.ShutdownNowAt.IsZero() && i.stage() == stageLive && !i.signalled() {
+		return i.preStop(n, now, deadline, v)
+	}
 	if !f.ShutdownNowAt.IsZero() || !now.Before(deadline) {
-		v.action = Action{DeedKill, n, i.Cause}
+		v.action = Action{Deed: DeedKill, Index: n, Cause: i.Cause}
 		return v
 	}
 	if !i.EndedAt.IsZero() && i.RestAt.IsZero() {
-		v.action = Action{DeedSignalGroup, n, i.Cause}
+		v.action = Action{Deed: DeedSignalGroup, Index: n, Cause: i.Cause}
 	}
 	v.next = deadline
 	return v
@@ -172,14 +202,14 @@ func unclear(want *spec.Service, f *Facts, n int, now time.Time) verdict {
 	if cause == CauseNone {
 		return verdict{phase: status.PhaseHeld, reason: ReasonRecordUnreadable, since: i.EndedAt}
 	}
-	return verdict{action: Action{DeedSignalGroup, n, cause}, phase: status.PhaseTerminating, reason: cause.reason(), since: now}
+	return verdict{action: Action{Deed: DeedSignalGroup, Index: n, Cause: cause}, phase: status.PhaseTerminating, reason: cause.reason(), since: now}
 }
 
 // killed is a run whose group was killed and is not gone yet. A look tells who
 // is left and why; after each look that found somebody the kill is repeated.
 func killed(i *Instance, n int, now time.Time, v verdict) verdict {
 	if i.InspectedAt.After(i.KilledAt) {
-		v.action = Action{DeedKill, n, i.Cause}
+		v.action = Action{Deed: DeedKill, Index: n, Cause: i.Cause}
 	}
 	if !i.InspectedAt.IsZero() {
 		v.reason = ReasonStuck
@@ -199,7 +229,7 @@ func killed(i *Instance, n int, now time.Time, v verdict) verdict {
 		return v
 	}
 	if !now.Before(look) {
-		v.action = Action{DeedInspect, n, CauseNone}
+		v.action = Action{Deed: DeedInspect, Index: n}
 		return v
 	}
 	v.next = look
@@ -216,12 +246,27 @@ func grace(want *spec.Service, i *Instance) time.Duration {
 	if want == nil {
 		return defaultGrace
 	}
-	return time.Duration(want.Spec.TerminationGracePeriodSeconds) * time.Second
+	seconds := want.Spec.TerminationGracePeriodSeconds
+	var probe *spec.Probe
+	switch i.Cause {
+	case CauseNotStartedUp:
+		probe = want.Spec.StartupProbe
+	case CauseUnhealthy:
+		probe = want.Spec.LivenessProbe
+	default:
+	}
+	if probe != nil && probe.TerminationGracePeriodSeconds != nil {
+		seconds = *probe.TerminationGracePeriodSeconds
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 // idle is a replica of which nothing lives.
 func idle(want *spec.Service, f *Facts, n int, now time.Time, cause Cause) verdict {
 	i := &f.Replicas[n]
+	if v, ok := postStop(f, n, cause); ok {
+		return v
+	}
 	switch cause {
 	case CauseShutdown:
 		return verdict{phase: status.PhaseTerminating, reason: ReasonShuttingDown, since: f.ShutdownAt}
@@ -237,26 +282,43 @@ func idle(want *spec.Service, f *Facts, n int, now time.Time, cause Cause) verdi
 		v := verdict{phase: status.PhaseTerminating, reason: cause.reason(), since: f.EditedAt}
 		switch {
 		case i.StartTakenAt.IsZero() && i.EndedAt.IsZero():
-			v.action = Action{DeedDrop, n, cause}
+			v.action = Action{Deed: DeedDrop, Index: n, Cause: cause}
 		case i.ForgetTakenAt.IsZero():
-			v.action = Action{DeedForget, n, cause}
+			v.action = Action{Deed: DeedForget, Index: n, Cause: cause}
 		}
 		return v
 	}
 }
 
-// start is a replica that should run and does not: at once, after a delay, or
-// never again by itself.
+// start is a replica that should run and does not: at once, when what it depends
+// on is there, after a delay, or never again by itself.
 func start(want *spec.Service, f *Facts, n int, now time.Time) verdict {
+	v := startAlone(want, f, n, now)
+	if v.action.Deed != DeedStart || len(want.Spec.DependsOn) == 0 {
+		return v
+	}
+	unmet := f.unmet(want)
+	if unmet < 0 {
+		return v
+	}
+	v = verdict{phase: status.PhasePending, reason: ReasonDependencyUnmet, since: v.since}
+	if d := f.dependency(unmet, want); d == nil || !d.Declared {
+		v.reason = ReasonDependencyUnknown
+	}
+	return v
+}
+
+// startAlone is start as if it depended on nobody.
+func startAlone(want *spec.Service, f *Facts, n int, now time.Time) verdict {
 	i := &f.Replicas[n]
 	s := &want.Spec
 	asap := verdict{
-		action: Action{DeedStart, n, CauseNone},
+		action: Action{Deed: DeedStart, Index: n},
 		phase:  status.PhasePending, reason: ReasonQueued, since: latest(f.DeclaredAt, i.GoneAt),
 	}
 	ended := i.EndedAt
 	switch {
-	case !i.runs(want), i.personAsked():
+	case !i.runs(want), i.personAsked(), i.initDone(), i.envFilesChanged(f):
 		return asap
 	case i.Failure != nil:
 		if gaveUp(s.Backoff.Limit, i) {
@@ -264,30 +326,37 @@ func start(want *spec.Service, f *Facts, n int, now time.Time) verdict {
 		}
 		v := verdict{phase: status.PhasePending, reason: i.Failure.Reason, since: ended}
 		if i.Failure.Reason == ReasonGroupOccupied && !i.KilledAt.After(ended) {
-			v.action = Action{DeedKill, n, CauseLeftOver}
+			v.action = Action{Deed: DeedKill, Index: n, Cause: CauseLeftOver}
 			return v
 		}
 		return v.after(restartDelay(&s.Backoff, i.ID, i.Streak, false), asap, now)
-	case i.asked():
+	case i.obeyed():
 		return asap
 	}
-	success := slices.Contains(s.SuccessExitCodes, i.Exit.Status())
+	success := slices.Contains(s.SuccessExitCodes, i.Exit.Status()) && !i.asked() && i.Init == 0
 	daemonized := i.daemonized()
+	reason := ReasonExited
+	switch {
+	case i.asked():
+		reason = i.Cause.reason()
+	case i.Init != 0:
+		reason = ReasonInitFailed
+	}
 	switch {
 	case daemonized && s.RestartPolicy == spec.RestartNever:
 		return verdict{phase: status.PhaseFailed, reason: ReasonDaemonized, since: ended}
 	case success && !daemonized && s.RestartPolicy != spec.RestartAlways:
 		return verdict{phase: status.PhaseCompleted, reason: ReasonCompleted, since: ended}
 	case s.RestartPolicy == spec.RestartNever:
-		return verdict{phase: status.PhaseFailed, reason: ReasonExited, since: ended}
+		return verdict{phase: status.PhaseFailed, reason: reason, since: ended}
 	case gaveUp(s.Backoff.Limit, i):
 		return verdict{phase: status.PhaseFailed, reason: ReasonRestartLimitExceeded, since: ended}
 	}
-	v := verdict{phase: status.PhaseCrashLoopBackOff, reason: ReasonExited, since: ended}
+	v := verdict{phase: status.PhaseCrashLoopBackOff, reason: reason, since: ended}
 	if daemonized {
 		v.reason = ReasonDaemonized
 	}
-	return v.after(restartDelay(&s.Backoff, i.ID, i.Streak, !daemonized), asap, now)
+	return v.after(restartDelay(&s.Backoff, i.ID, i.Streak, !daemonized && i.Init == 0 && i.Cause != CausePostStart), asap, now)
 }
 
 // after is the verdict itself until delay has passed since then, and asap from

@@ -276,7 +276,18 @@ func done(e engine, want *spec.Service, f reconciler.Facts, a reconciler.Action,
 		ev.Kind = reconciler.EventInspectTaken
 	case reconciler.DeedForget:
 		ev.Kind = reconciler.EventForgetTaken
+	case reconciler.DeedHook:
+		ev.Kind, ev.Run, ev.Hook = reconciler.EventHookTaken, run, a.Hook
+	case reconciler.DeedRelease:
+		ev.Kind = reconciler.EventReleaseTaken
+	case reconciler.DeedReload:
+		ev.Kind = reconciler.EventReloaded
+	case reconciler.DeedProbe:
+		ev.Kind, ev.Run, ev.Probe = reconciler.EventProbeTaken, run, a.Probe
 	case reconciler.DeedDrop, reconciler.DeedNone:
+	}
+	if f.Bonds != nil {
+		ev.Files, ev.EnvFiles = f.Bonds.Files, f.Bonds.EnvFiles
 	}
 	f = reconciler.ObserveService(f, ev)
 	if a.Deed != reconciler.DeedCheck {

@@ -51,6 +51,8 @@ func (h *history) step(b byte) {
 	h.now = h.now.Add(time.Nanosecond)
 	kind, which := b>>3, int(b&7)
 	switch {
+	case b >= 216:
+		h.live(int(kind)-27, which)
 	case b >= 192:
 		h.act(which)
 	case kind == 0:
@@ -114,6 +116,87 @@ func (h *history) act(which int) {
 	}
 	h.run++
 	h.facts = done(genuine, h.want, h.facts, actions[which%len(actions)], h.now, h.run)
+}
+
+// live lets more happen than that processes come and go: kind is 0 to 4.
+func (h *history) live(kind, which int) {
+	if kind == 0 {
+		h.declare(which)
+		if h.want != nil {
+			full(&h.want.Spec, which)
+			h.tell(reconciler.Event{Kind: reconciler.EventDeclared, Service: h.want})
+		}
+		return
+	}
+	if len(h.facts.Replicas) == 0 {
+		return
+	}
+	n := which % len(h.facts.Replicas)
+	i := &h.facts.Replicas[n]
+	e := reconciler.Event{Replica: i.ID, Run: i.Run, At: h.now}
+	var failure *reconciler.Failure
+	if which >= 4 {
+		failure = &reconciler.Failure{Reason: reconciler.ReasonHookFailed, Message: "cannot run it"}
+	}
+	switch {
+	case kind == 1 && i.Life != nil:
+		e.Kind, e.Hook, e.Run, e.Failure = reconciler.EventHookEnded, i.Life.Hook, i.Life.HookRun, failure
+	case kind == 2 && i.Life != nil:
+		e.Kind, e.Probe, e.Failure = reconciler.EventProbed, reconciler.ProbeKind(which%3), failure
+		e.Run = i.Life.Probes[e.Probe].Run
+	case kind == 3 && which < 2:
+		e.Kind, e.Notice = reconciler.EventNotified, &reconciler.Notice{Ready: true, Watchdog: which == 1}
+	case kind == 3 && which < 4:
+		e.Kind = reconciler.EventLineSeen
+	case kind == 3:
+		e.Kind, e.Failure = reconciler.EventReleased, failure
+	case kind == 4 && which < 3:
+		d := &reconciler.Dependency{Name: "db", Declared: true}
+		if which > 0 {
+			d.StartedAt, d.ReadyAt = h.now, h.now
+		}
+		h.tell(reconciler.Event{Kind: reconciler.EventDependency, Dependency: d})
+		return
+	case kind == 4 && which == 3:
+		h.tell(reconciler.Event{Kind: reconciler.EventDependents, Names: []string{"app"}})
+		return
+	case kind == 4 && which == 4:
+		h.tell(reconciler.Event{Kind: reconciler.EventDependents})
+		return
+	case kind == 4 && which == 5:
+		h.tell(reconciler.Event{Kind: reconciler.EventReload})
+		return
+	case kind == 4:
+		digest := string(rune('a' + which))
+		h.tell(reconciler.Event{Kind: reconciler.EventContents, EnvFiles: digest, Files: digest})
+		return
+	default:
+		return
+	}
+	replicas := append([]reconciler.Instance(nil), h.facts.Replicas...)
+	replicas[n] = reconciler.Observe(replicas[n], e)
+	h.facts.Replicas = replicas
+}
+
+// full gives a manifest a good deal of what it can have.
+func full(s *spec.Spec, which int) {
+	command := &spec.ExecAction{Command: []string{"/bin/hook"}}
+	probe := &spec.Probe{Exec: command, PeriodSeconds: 10, TimeoutSeconds: 1, SuccessThreshold: 1, FailureThreshold: 2}
+	has := func(bit int) bool { return which&bit != 0 }
+	if has(1) {
+		s.StartupProbe, s.ReadinessProbe, s.LivenessProbe = probe, probe, probe
+		s.Init = []spec.Init{{Name: "one", Command: command.Command}}
+	}
+	if has(2) {
+		s.Lifecycle.PostStart, s.Lifecycle.PreStop, s.Lifecycle.PostStop = &spec.Handler{Exec: command}, &spec.Handler{Exec: command}, &spec.Handler{Exec: command}
+		s.Reload = &spec.Reload{Signal: "SIGHUP", Check: command, Files: []string{"/etc/web.conf"}}
+		s.StopScope, s.ReadyLogLine = spec.StopScopeMain, "ready"
+	}
+	if has(4) {
+		s.DependsOn = []spec.Dependency{{Name: "db", Condition: spec.DependencyReady, Restart: true}}
+		s.Notify, s.WatchdogSeconds, s.Lifetime = spec.NotifySystemd, 10, spec.LifetimeGroup
+		s.EnvFrom = []spec.EnvFrom{{File: "/etc/web.env"}}
+	}
 }
 
 // happen lets the host tell something, of the current run or an older one.

@@ -28,6 +28,19 @@ const (
 	EventInspected
 	// EventForgotten: the host keeps nothing of the replica any more.
 	EventForgotten
+	// EventHookEnded: Hook has ended; Failure is nil when it has succeeded.
+	EventHookEnded
+	// EventReleased: what the main process left, Processes (the first few), lives
+	// outside of the group; or Failure says why not.
+	EventReleased
+	// EventNotified: a process of the group told of itself; Notice is set. Pid and
+	// StartTicks are set when there is another main process from now on.
+	EventNotified
+	// EventLineSeen: a line of the output matched readyLogLine.
+	EventLineSeen
+	// EventProbed: Probe has ended; Failure is nil when it has succeeded. It comes
+	// from a Prober.
+	EventProbed
 )
 
 // What the loop did; the fact is observed when the deed is done.
@@ -47,6 +60,16 @@ const (
 	EventInspectTaken
 	// EventForgetTaken: the host has accepted to forget the replica.
 	EventForgetTaken
+	// EventHookTaken: the host has accepted to run Hook, as question Run. Cause is
+	// why the run is to end, for HookPreStop; Files is a digest of what a reload is
+	// about.
+	EventHookTaken
+	// EventReleaseTaken: the host has accepted to let live what is left.
+	EventReleaseTaken
+	// EventProbeTaken: the prober has accepted Probe, as question Run.
+	EventProbeTaken
+	// EventReloaded: the main process was sent the signal to load Files.
+	EventReloaded
 )
 
 // What somebody wants.
@@ -64,6 +87,16 @@ const (
 	EventStop
 	EventStart
 	EventRestart
+	// EventReload: a person asked for a reload.
+	EventReload
+	// EventDependency: Dependency is how another service is that this one needs.
+	EventDependency
+	// EventDependents: Names are the first of those that are being ended too and must
+	// end before it.
+	EventDependents
+	// EventContents: EnvFiles and Files are what the files mean now that the
+	// manifest names (see Bonds).
+	EventContents
 	// EventShutdown: everything is to stop, in order.
 	EventShutdown
 	// EventShutdownNow: everything is to be killed.
@@ -87,6 +120,16 @@ type Event struct {
 	Processes  []Process
 	Failure    *Failure
 	Service    *spec.Service
+	Init       int32 // see Work
+	Hook       Hook
+	Probe      ProbeKind
+	Notice     *Notice
+	// EnvFiles, of Started, is a digest of what the files of envFrom meant
+	// (spec.Spec.EnvFilesDigest).
+	EnvFiles   string
+	Files      string // a digest of the content of reload.files
+	Dependency *Dependency
+	Names      []string
 	Cause      Cause
 	Signal     syscall.Signal
 	By         string
@@ -98,23 +141,53 @@ type Cause uint8
 
 // The causes.
 const (
-	CauseNone      Cause = iota
-	CauseEdited          // a restart-class field of its manifest changed
-	CauseRemoved         // no manifest declares it any more
-	CauseScaled          // replicas was lowered
-	CauseStopped         // a person stopped it
-	CauseRestarted       // a person asked for a restart
-	CauseShutdown        // the daemon shuts down
-	CauseMainEnded       // the main process ended and left these behind
-	CauseLeftOver        // a daemon that died left these behind
-	CauseUnclear         // a daemon that died left these behind, with a record that cannot be read
+	CauseNone         Cause = iota
+	CauseEdited             // a restart-class field of its manifest changed
+	CauseRemoved            // no manifest declares it any more
+	CauseScaled             // replicas was lowered
+	CauseStopped            // a person stopped it
+	CauseRestarted          // a person asked for a restart
+	CauseShutdown           // the daemon shuts down
+	CauseMainEnded          // the main process ended and left these behind
+	CauseLeftOver           // a daemon that died left these behind
+	CauseUnclear            // a daemon that died left these behind, with a record that cannot be read
+	CauseEnvFiles           // a file of envFrom means something else
+	CauseDependency         // a dependency was restarted
+	CausePostStart          // its postStart hook failed
+	CauseNotStartedUp       // its startup probe failed
+	CauseUnhealthy          // its liveness probe failed
+	CauseWatchdog           // it did not feed its watchdog
 )
+
+// failed reports whether a process was ended because it did not work: that counts
+// as an end that nobody asked for.
+func (c Cause) failed() bool {
+	switch c {
+	case CausePostStart, CauseNotStartedUp, CauseUnhealthy, CauseWatchdog:
+		return true
+	case CauseNone, CauseEdited, CauseRemoved, CauseScaled, CauseStopped, CauseRestarted, CauseShutdown, CauseMainEnded,
+		CauseLeftOver, CauseUnclear, CauseEnvFiles, CauseDependency:
+	}
+	return false
+}
+
+// replaces reports whether the process was ended for a successor that was checked.
+func (c Cause) replaces() bool {
+	switch c {
+	case CauseEdited, CauseRestarted, CauseEnvFiles, CauseDependency:
+		return true
+	case CauseNone, CauseRemoved, CauseScaled, CauseStopped, CauseShutdown, CauseMainEnded, CauseLeftOver, CauseUnclear,
+		CausePostStart, CauseNotStartedUp, CauseUnhealthy, CauseWatchdog:
+	}
+	return false
+}
 
 // causeNames are how causes are written down; they may not change.
 var causeNames = [...]string{
 	CauseNone: "", CauseEdited: "Edited", CauseRemoved: "Removed", CauseScaled: "Scaled", CauseStopped: "Stopped",
 	CauseRestarted: "Restarted", CauseShutdown: "Shutdown", CauseMainEnded: "MainEnded", CauseLeftOver: "LeftOver",
-	CauseUnclear: "Unclear",
+	CauseUnclear: "Unclear", CauseEnvFiles: "EnvFiles", CauseDependency: "Dependency", CausePostStart: "PostStart",
+	CauseNotStartedUp: "NotStartedUp", CauseUnhealthy: "Unhealthy", CauseWatchdog: "Watchdog",
 }
 
 // String is the name of the cause; empty for none.
@@ -140,11 +213,12 @@ func CauseNamed(name string) Cause {
 func (k EventKind) ofReplica() bool {
 	switch k {
 	case EventStarted, EventStartFailed, EventExited, EventEmptied, EventInspected, EventForgotten,
+		EventHookEnded, EventReleased, EventNotified, EventLineSeen, EventProbed,
 		EventStartTaken, EventSignalled, EventGroupSignalled, EventKilled, EventInspectTaken, EventForgetTaken,
-		EventFound, EventUnclear:
+		EventHookTaken, EventReleaseTaken, EventProbeTaken, EventReloaded, EventFound, EventUnclear:
 		return true
-	case EventChecked, EventCheckTaken, EventDeclared, EventStop, EventStart, EventRestart,
-		EventShutdown, EventShutdownNow:
+	case EventChecked, EventCheckTaken, EventDeclared, EventStop, EventStart, EventRestart, EventReload,
+		EventDependency, EventDependents, EventContents, EventShutdown, EventShutdownNow:
 		return false
 	}
 	return false

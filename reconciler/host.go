@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"svc.d/spec"
 )
@@ -35,6 +36,12 @@ import (
 //     and in whose group nothing lives.
 //   - A Start for a replica in whose group something lives fails; it never
 //     runs beside it.
+//   - What runs for a hook or a probe is of the replica's group, but Exited does
+//     not name it: it is ended with the main process.
+//   - What a hook or a probe of a daemon that died left running is ended when a
+//     host is opened, and not answered.
+//   - Notified and LineSeen carry the Run that they are of. They come after
+//     Started and not after the run's end.
 //   - Signal and Kill never reach a process outside the replica's group.
 type Host interface {
 	// Work is where the loop offers work; receiving is accepting. The host
@@ -91,7 +98,9 @@ func ParseReplicaID(name string) (ReplicaID, bool) {
 type Scope uint8
 
 const (
-	// ScopeMain is the main process alone.
+	// ScopeMain is the main process alone; when that has ended and the others
+	// carry on (spec.LifetimeGroup), the one of them whose parent is none of them,
+	// or all when there is not exactly one, as systemd guesses a main process.
 	ScopeMain Scope = iota
 	// ScopeGroup is every process of the replica's group.
 	ScopeGroup
@@ -114,6 +123,13 @@ const (
 	// VerbForget drops what the host keeps for a replica in whose group
 	// nothing lives (the cgroup's directory); answered by Forgotten.
 	VerbForget
+	// VerbHook runs a command of the service beside its processes, or after them;
+	// answered by HookEnded when the command has ended. See Hook.
+	VerbHook
+	// VerbRelease takes what a main process that has ended left behind out of the
+	// replica's group and lets it live; answered by Released. When nothing failed,
+	// Emptied follows.
+	VerbRelease
 )
 
 // Work is something that may take long and is done off the loop.
@@ -124,8 +140,86 @@ type Work struct {
 	// question is told by it. For Start it is the number of the run, which
 	// Exited and Emptied carry too.
 	Run uint64
-	// Service is what to start or check; nil otherwise.
+	// Service is what to start or check, or whose hook is to run; nil otherwise.
 	Service *spec.Service
+	// Init is, for Start, the number in Service's init, from 1, of the command that
+	// runs as the main process; 0 is the main program.
+	Init int32
+	// Hook is what to run, for Hook.
+	Hook Hook
+	// Env is added to the hook's environment.
+	Env []spec.EnvVar
+	// Timeout ends the hook; 0 is never.
+	Timeout time.Duration
+	// Cause is why a run is to end, for PreStop. It is the loop's own.
+	Cause Cause
+}
+
+// Hook is a command of a service that is not its main process. It runs in the
+// service's environment, as its user, in a sub-group of the replica's group, with
+// MAINPID in its environment while there is a main process. At its end, whatever
+// it left in its sub-group is killed. One at a time runs for a replica: who takes a
+// hook ends the one before, which is then not answered. The end of the main process
+// ends each hook but PostStop, answered as a failure; so does Kill.
+//
+// The output of PostStart, PreStop, PostStop and Reload goes to the log of the
+// replica; that of ReloadCheck into the answer.
+type Hook uint8
+
+// The hooks.
+const (
+	HookNone        Hook = iota
+	HookPostStart        // lifecycle.postStart, after the start of the main program
+	HookPreStop          // lifecycle.preStop, before the stop signal
+	HookPostStop         // lifecycle.postStop, when nothing of the run is left
+	HookReloadCheck      // reload.check
+	HookReload           // reload.exec
+)
+
+// Command is what the hook of a service runs; nil when it has none.
+func (h Hook) Command(s *spec.Spec) []string {
+	handler := func(h *spec.Handler) []string {
+		if h == nil || h.Exec == nil {
+			return nil
+		}
+		return h.Exec.Command
+	}
+	switch h {
+	case HookPostStart:
+		return handler(s.Lifecycle.PostStart)
+	case HookPreStop:
+		return handler(s.Lifecycle.PreStop)
+	case HookPostStop:
+		return handler(s.Lifecycle.PostStop)
+	case HookReloadCheck:
+		if s.Reload != nil && s.Reload.Check != nil {
+			return s.Reload.Check.Command
+		}
+	case HookReload:
+		if s.Reload != nil && s.Reload.Exec != nil {
+			return s.Reload.Exec.Command
+		}
+	case HookNone:
+	}
+	return nil
+}
+
+// String is the hook's field in a manifest.
+func (h Hook) String() string {
+	switch h {
+	case HookPostStart:
+		return "lifecycle.postStart"
+	case HookPreStop:
+		return "lifecycle.preStop"
+	case HookPostStop:
+		return "lifecycle.postStop"
+	case HookReloadCheck:
+		return "reload.check"
+	case HookReload:
+		return "reload.exec"
+	case HookNone:
+	}
+	return ""
 }
 
 // Exit is how a main process ended.

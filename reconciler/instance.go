@@ -12,6 +12,10 @@ import (
 // phase) is derived from them.
 type Instance struct {
 	ID ReplicaID
+	// Init is the number in the manifest's init, from 1, of the command that the
+	// latest run is; 0 is the main program, and -1 a command of a list that was
+	// edited since.
+	Init int32
 	// Run numbers the latest run. An event of another run is stale.
 	Run uint64
 	// Spec is what the latest run was started from, with later live-class
@@ -52,6 +56,8 @@ type Instance struct {
 	Ends []time.Time
 	// Last is how the latest run that started has ended.
 	Last Ended
+	// Life is what else is known of the run; nil is nothing.
+	Life *Life
 }
 
 // Ended is a run that is over.
@@ -60,6 +66,9 @@ type Ended struct {
 	EndedAt   time.Time
 	Exit      Exit
 	Asked     bool
+	// Why is what was wrong with a run that was ended for not working; empty for
+	// others.
+	Why string
 }
 
 // stage is where a run stands, derived from its facts.
@@ -89,11 +98,21 @@ func (i *Instance) stage() stage {
 
 // Quiet reports whether nothing of the replica lives and nothing is under way.
 func (i *Instance) Quiet() bool {
-	return i.stage() == stageIdle && i.ForgetTakenAt.IsZero()
+	return i.stage() == stageIdle && i.ForgetTakenAt.IsZero() && !i.hookRuns()
 }
 
-// asked reports whether somebody told the latest run to end.
+// asked reports whether the latest run was told to end.
 func (i *Instance) asked() bool { return !i.StoppingAt.IsZero() }
+
+// obeyed reports whether the latest run was told to end because it was not wanted
+// any more, and not because it did not work.
+func (i *Instance) obeyed() bool { return i.asked() && !i.Cause.failed() }
+
+// signalled reports whether a run that was told to end was sent the signal for it:
+// the preStop hook comes before that.
+func (i *Instance) signalled() bool {
+	return i.asked() && (i.Life == nil || i.Life.PreStopAt.IsZero() || !i.Life.SignalledAt.IsZero())
+}
 
 // unclear reports whether something lives in the group of which nobody can tell
 // what it is, and nobody has wanted it to end.
@@ -115,17 +134,28 @@ func (i *Instance) personAsked() bool {
 	return i.RestartAskedAt.After(i.StartTakenAt) || i.StartAskedAt.After(i.StartTakenAt)
 }
 
-// outdated reports whether a live run is not what is wanted now.
-func (i *Instance) outdated(want *spec.Service) bool {
-	return i.RestartAskedAt.After(i.StartTakenAt) || !i.runs(want)
+// outdated is why a live run is not what is wanted now; CauseNone when it is.
+func (i *Instance) outdated(want *spec.Service, f *Facts) Cause {
+	switch {
+	case i.RestartAskedAt.After(i.StartTakenAt):
+		return CauseRestarted
+	case !i.runs(want):
+		return CauseEdited
+	case f.Bonds == nil:
+		return CauseNone
+	case i.envFilesChanged(f):
+		return CauseEnvFiles
+	case f.renewed(want, i):
+		return CauseDependency
+	default:
+		return CauseNone
+	}
 }
 
-// replaced is why a run that is outdated is to end.
-func (i *Instance) replaced() Cause {
-	if i.RestartAskedAt.After(i.StartTakenAt) {
-		return CauseRestarted
-	}
-	return CauseEdited
+// envFilesChanged reports whether the files of envFrom mean something else than at
+// the start of the latest run.
+func (i *Instance) envFilesChanged(f *Facts) bool {
+	return f.Bonds != nil && f.Bonds.EnvFiles != "" && i.known().EnvFiles != "" && f.Bonds.EnvFiles != i.known().EnvFiles
 }
 
 // runs reports whether the latest run was started from what is wanted now. What
@@ -165,14 +195,18 @@ type Facts struct {
 
 	ShutdownAt    time.Time
 	ShutdownNowAt time.Time
+
+	// Bonds are what is known of others that it has to do with; nil is nothing.
+	Bonds *Bonds
 }
 
 // Quiet reports whether nothing of the service lives and nothing is under way
 // that could make something live. A check is not: nobody need wait for its
 // answer, which may hang with a file server.
 func (f *Facts) Quiet() bool {
-	for i := range f.Replicas {
-		if !f.Replicas[i].Quiet() {
+	for n := range f.Replicas {
+		i := &f.Replicas[n]
+		if !i.Quiet() || f.ShutdownNowAt.IsZero() && i.owesPostStop() {
 			return false
 		}
 	}

@@ -134,13 +134,41 @@ func sameManifest(a, b *spec.Service) bool {
 func (k EventKind) kept() bool {
 	switch k {
 	case EventStarted, EventStartFailed, EventExited, EventEmptied, EventForgotten, EventSignalled, EventGroupSignalled, EventKilled,
-		EventFound, EventUnclear, EventRestart:
+		EventHookTaken, EventHookEnded, EventReloaded, EventFound, EventUnclear, EventRestart, EventReload:
 		return true
 	case EventChecked, EventInspected, EventStartTaken, EventCheckTaken, EventInspectTaken, EventForgetTaken,
-		EventDeclared, EventStop, EventStart, EventShutdown, EventShutdownNow:
+		EventReleaseTaken, EventReleased, EventProbeTaken, EventProbed, EventNotified, EventLineSeen,
+		EventDeclared, EventStop, EventStart, EventDependency, EventDependents, EventContents, EventShutdown, EventShutdownNow:
 		return false
 	}
 	return false
+}
+
+// late reports whether an event may come when the service that it is about is known
+// no more.
+func (k EventKind) late() bool {
+	switch k {
+	case EventChecked, EventInspected, EventHookEnded, EventReleased, EventProbed, EventNotified, EventLineSeen:
+		return true
+	default:
+		return false
+	}
+}
+
+// tells reports whether an event may change what must be known later, and mostly does
+// not: a thousand probes a second are not written down.
+func (k EventKind) tells() bool { return k == EventProbed || k == EventNotified || k == EventLineSeen }
+
+// turned reports whether what an event of that kind has told must be known later.
+func turned(before, after *Instance) bool {
+	a, b := before.known(), after.known()
+	for k := range a.Probes {
+		if !a.Probes[k].PassedAt.Equal(b.Probes[k].PassedAt) || !a.Probes[k].FailedAt.Equal(b.Probes[k].FailedAt) {
+			return true
+		}
+	}
+	return before.Pid != after.Pid || !a.ReadyToldAt.Equal(b.ReadyToldAt) || !a.LineAt.Equal(b.LineAt) ||
+		!a.DeafAt.Equal(b.DeafAt) || a.WatchdogEvery != b.WatchdogEvery
 }
 
 // Wanted lists what was declared of each service in the latest of its records:

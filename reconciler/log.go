@@ -9,6 +9,9 @@ import (
 // logEvent writes one line for each change of state that an operator would ask
 // about. It is called after the event was observed.
 func (l *Loop) logEvent(r *record, e Event) {
+	if e.Kind == EventProbed || e.Kind == EventNotified {
+		return // see logLife
+	}
 	log := l.Log.WithValues("service", e.Replica.Service, "replica", e.Replica.String())
 	switch e.Kind {
 	case EventStarted:
@@ -67,6 +70,8 @@ func (l *Loop) logAct(r *record, e Event, err error) {
 		log.Info("Stopping what the process left behind")
 	case EventKilled:
 		log.Info("Killing process group")
+	case EventReloaded:
+		log.Info("Reloaded process")
 	default:
 	}
 }

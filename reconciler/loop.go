@@ -30,6 +30,12 @@ type Config struct {
 	// not ended, the host goes on as if it had started it: Exited comes when it
 	// ends, or at once when it has; likewise Emptied. The loop owns the slice.
 	Restored []Record
+	// Prober looks whether processes do their work; nil is nobody, and then no probe
+	// ever succeeds.
+	Prober Prober
+	// Contents delivers what files mean that services name; nil is never. Only the
+	// newest matters.
+	Contents <-chan *spec.Contents
 	// Recorder keeps what must outlive the process; nil is nobody.
 	Recorder Recorder
 	// First is the first set, when somebody has taken it from Sets; nil if not.
@@ -65,15 +71,21 @@ type Loop struct {
 	timer    *time.Timer
 	armed    time.Time // what the timer is set to; zero when it is stopped
 	queue    workQueue
-	stamp    time.Time // the last time given out by now
-	runs     uint64    // the last run or question given out
-	set      *spec.Set
-	actions  []Action // scratch of turn
-	busy     int      // records that are not quiet
-	pending  int      // starts and forgets that the host has not answered yet
-	beatAt   time.Time
-	stopping time.Time
-	handover *handoverRequest // what waits for the host's answers; nil is nothing
+	probes   workQueue
+	// dependents are the records that depend on a service, by its name; concerned
+	// are those to decide about because another one has changed.
+	dependents map[string][]*record
+	concerned  []*record
+	contents   *spec.Contents
+	stamp      time.Time // the last time given out by now
+	runs       uint64    // the last run or question given out
+	set        *spec.Set
+	actions    []Action // scratch of turn
+	busy       int      // records that are not quiet
+	pending    int      // starts and forgets that the host has not answered yet
+	beatAt     time.Time
+	stopping   time.Time
+	handover   *handoverRequest // what waits for the host's answers; nil is nothing
 
 	commands  chan commandRequest
 	snapshots chan snapshotRequest
@@ -88,9 +100,11 @@ type record struct {
 	facts Facts
 	due   time.Time
 	place int // in the heap of due times; -1 is none
-	// queued says that the record is in the queue of those with work.
-	queued bool
-	busy   bool
+	// queued says that the record is in the queue of those with work, probing in
+	// that of those to probe.
+	queued, probing bool
+	busy            bool
+	ties            *ties
 }
 
 // NewLoop returns a loop that knows what was restored and does nothing until Run.
@@ -102,8 +116,8 @@ func NewLoop(c Config) *Loop {
 		c.Decide = Decide
 	}
 	l := &Loop{
-		Config:    c,
-		services:  map[string]*record{},
+		Config:   c,
+		services: map[string]*record{}, dependents: map[string][]*record{},
 		commands:  make(chan commandRequest),
 		snapshots: make(chan snapshotRequest),
 		shutdowns: make(chan bool),
@@ -122,24 +136,18 @@ func (l *Loop) Run(ctx context.Context) error {
 	l.timer = time.NewTimer(time.Hour)
 	l.timer.Stop()
 	defer l.timer.Stop()
-	if l.Heartbeat > 0 {
-		l.beatAt = l.now().Add(l.Heartbeat)
-	}
-	for _, id := range l.Found {
-		l.happened(Event{Kind: EventFound, Replica: id})
-	}
-	for _, id := range l.Unclear {
-		l.happened(Event{Kind: EventUnclear, Replica: id})
-	}
-	if l.First != nil {
-		l.declare(l.First)
-	}
+	l.begin()
 	events := l.Host.Events()
+	var probed <-chan Event
+	if l.Prober != nil {
+		probed = l.Prober.Events()
+	}
 	for l.stopping.IsZero() || l.busy > 0 {
 		if l.handedOver() {
 			return nil
 		}
 		offer, to := l.offer()
+		probe, prober := l.pushProbes()
 		l.arm()
 		// Ready cases run in random order; none may depend on another's turn.
 		select {
@@ -147,8 +155,14 @@ func (l *Loop) Run(ctx context.Context) error {
 			l.happened(e)
 		case to <- offer:
 			l.taken(offer)
+		case e := <-probed:
+			l.probed(e, probed)
+		case prober <- probe:
+			l.probeTaken(probe)
 		case set := <-l.Sets:
 			l.declare(set)
+		case c := <-l.Contents:
+			l.learn(c)
 		case <-l.timer.C:
 			l.armed = time.Time{}
 			l.wake()
@@ -168,6 +182,23 @@ func (l *Loop) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// begin takes in what was there before the loop.
+func (l *Loop) begin() {
+	if l.Heartbeat > 0 {
+		l.beatAt = l.now().Add(l.Heartbeat)
+	}
+	l.tieAll()
+	for _, id := range l.Found {
+		l.happened(Event{Kind: EventFound, Replica: id})
+	}
+	for _, id := range l.Unclear {
+		l.happened(Event{Kind: EventUnclear, Replica: id})
+	}
+	if l.First != nil {
+		l.declare(l.First)
+	}
 }
 
 // ErrStopped answers whoever asks a loop that has ended.
@@ -251,8 +282,8 @@ func (l *Loop) happened(e Event) {
 	l.step(stepOf(e.Kind), true)
 	r := l.services[e.Replica.Service]
 	if r == nil {
-		if e.Kind == EventChecked || e.Kind == EventInspected {
-			return // a late answer about what was removed meanwhile
+		if e.Kind.late() {
+			return // about what was removed meanwhile
 		}
 		if e.Kind != EventFound && e.Kind != EventUnclear {
 			l.impossible("Event of an unknown service", e)
@@ -273,83 +304,16 @@ func (l *Loop) happened(e Event) {
 func (l *Loop) observe(r *record, e Event) {
 	r.facts = ObserveService(r.facts, e)
 	if n := r.facts.index(e.Replica.Ordinal); n >= 0 && e.Kind.ofReplica() {
-		r.facts.Replicas[n] = l.Observe(r.facts.Replicas[n], e)
-		if e.Kind.kept() {
-			l.keep(r, &r.facts.Replicas[n])
+		before := r.facts.Replicas[n]
+		i := &r.facts.Replicas[n]
+		*i = l.Observe(before, e)
+		if e.Kind.kept() || e.Kind.tells() && turned(&before, i) {
+			l.keep(r, i)
+		}
+		if before.Life != nil || i.Life != nil {
+			l.logLife(&before, i, e)
 		}
 	}
-}
-
-// declare takes in a new set: whoever's pointer changed has changed.
-func (l *Loop) declare(set *spec.Set) {
-	l.logSet(l.set, set)
-	first := l.set == nil
-	if l.Declared != nil {
-		l.Declared(set)
-	}
-	l.set = set
-	if !l.stopping.IsZero() {
-		return
-	}
-	if first {
-		defer l.turnAll()
-	}
-	var changed []string
-	for name, want := range set.Services {
-		r := l.services[name]
-		if r != nil && (first || r.want != want) && l.unedited(r, want) {
-			continue
-		}
-		if r == nil || r.want != want {
-			changed = append(changed, name)
-		}
-	}
-	for name, r := range l.services {
-		if r.want != nil && set.Services[name] == nil {
-			changed = append(changed, name)
-		}
-	}
-	slices.Sort(changed)
-	for _, name := range changed {
-		r := l.services[name]
-		if r == nil {
-			r = l.add(name)
-		}
-		l.want(r, set.Services[name])
-	}
-}
-
-func (l *Loop) want(r *record, want *spec.Service) {
-	e := Event{Kind: EventDeclared, Service: want, At: l.now()}
-	l.logDeclared(r, want)
-	fresh := r.want == nil && len(r.facts.Replicas) == 0
-	r.want = want
-	r.facts = ObserveService(r.facts, e)
-	if !fresh { // its manifest tells all that there is to know
-		l.keepAll(r)
-	}
-	l.turn(r)
-}
-
-// turnAll decides about every service: when what is wanted is known at last, what
-// was restored has its turn.
-func (l *Loop) turnAll() {
-	names := make([]string, 0, len(l.services))
-	for name := range l.services {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		if r := l.services[name]; r != nil {
-			l.turn(r)
-		}
-	}
-}
-
-func (l *Loop) add(name string) *record {
-	r := &record{facts: Facts{Name: name}, place: -1}
-	l.services[name] = r
-	return r
 }
 
 func (l *Loop) shutdown(immediately bool) {
@@ -364,6 +328,11 @@ func (l *Loop) shutdown(immediately bool) {
 	}
 	for _, r := range l.services {
 		r.facts = ObserveService(r.facts, e)
+	}
+	for _, r := range l.services {
+		l.tellNeeds(r, false)
+	}
+	for _, r := range l.services {
 		l.turn(r)
 	}
 }

@@ -22,6 +22,11 @@ func Observe(i Instance, e Event) Instance {
 		if e.Run == i.Run && i.stage() == stageStarting {
 			i.StartedAt, i.Pid, i.StartTicks = e.At, e.Pid, e.StartTicks
 			i.KilledAt = time.Time{} // that was for the start: what runs now gets its grace
+			if e.EnvFiles != "" {
+				l := i.life()
+				l.EnvFiles = e.EnvFiles
+				i.Life = l
+			}
 		}
 	case EventStartFailed:
 		if e.Run == i.Run && i.stage() == stageStarting {
@@ -33,20 +38,27 @@ func Observe(i Instance, e Event) Instance {
 			i = exited(i, e)
 		}
 	case EventEmptied:
-		if e.Run == i.Run && i.stage() == stageLeftOver {
+		switch {
+		case e.Run != i.Run:
+		case i.stage() == stageLeftOver:
 			i.GoneAt = e.At
+		case i.Detached():
+			i = exited(i, Event{Kind: EventExited, At: e.At, Exit: Exit{Unknown: true}})
 		}
 	case EventSignalled:
-		i.StoppingAt, i.Cause = e.At, e.Cause
+		i = toldToEnd(i, e)
+		if i.Life != nil && !i.Life.PreStopAt.IsZero() {
+			l := i.life()
+			l.SignalledAt = e.At
+			i.Life = l
+		}
 	case EventGroupSignalled:
 		i.RestAt = e.At
-		if !i.asked() {
-			i.StoppingAt, i.Cause = e.At, e.Cause
-		}
+		i = toldToEnd(i, e)
 	case EventKilled:
 		i.KilledAt = e.At
-		if i.stage() == stageLive && !i.asked() {
-			i.StoppingAt, i.Cause = e.At, e.Cause
+		if i.stage() == stageLive {
+			i = toldToEnd(i, e)
 		}
 	case EventInspectTaken:
 		i.InspectTakenAt = e.At
@@ -73,8 +85,26 @@ func Observe(i Instance, e Event) Instance {
 		if s := i.stage(); s == stageIdle || s == stageLeftOver {
 			i.StartAskedAt = e.At
 		}
-	case EventChecked, EventCheckTaken, EventDeclared, EventStop, EventShutdown, EventShutdownNow:
+	case EventHookTaken, EventHookEnded, EventReleaseTaken, EventReleased, EventProbeTaken, EventProbed,
+		EventNotified, EventLineSeen, EventReloaded, EventReload:
+		return lived(i, e)
+	case EventChecked, EventCheckTaken, EventDeclared, EventStop, EventDependency, EventDependents, EventContents,
+		EventShutdown, EventShutdownNow:
 		// of the service, not of a replica
+	}
+	return i
+}
+
+// toldToEnd notes when a run was first told to end, and why.
+func toldToEnd(i Instance, e Event) Instance {
+	if i.asked() {
+		return i
+	}
+	i.StoppingAt, i.Cause = e.At, e.Cause
+	if e.Cause.failed() {
+		l := i.life()
+		l.Why = i.blame()
+		i.Life = l
 	}
 	return i
 }
@@ -101,34 +131,54 @@ func found(i Instance, e Event, cause Cause) Instance {
 // spaces restarts and what people are shown.
 func begin(i Instance, e Event) Instance {
 	n := Instance{
-		ID: i.ID, Run: e.Run, Spec: e.Service, StartTakenAt: e.At,
+		ID: i.ID, Run: e.Run, Init: e.Init, Spec: e.Service, StartTakenAt: e.At,
 		Streak: i.Streak, Ends: i.Ends, Restarts: i.Restarts, Last: i.Last,
 		RestartAskedAt: i.RestartAskedAt, StartAskedAt: i.StartAskedAt,
 	}
+	if e.EnvFiles != "" || e.Files != "" {
+		n.Life = &Life{EnvFiles: e.EnvFiles, Loaded: e.Files}
+	}
+	before := i.known().EnvFiles
 	switch {
-	case i.Spec != nil && !i.runs(e.Service):
+	case i.Spec != nil && !i.runs(e.Service), before != "" && e.EnvFiles != "" && before != e.EnvFiles:
 		n.Streak, n.Ends, n.Restarts = 0, nil, 0
-	case !i.StartedAt.IsZero() && !i.asked():
+	case !i.StartedAt.IsZero() && !i.obeyed() && !i.initDone():
 		n.Restarts++
 	}
 	return n
 }
 
 func exited(i Instance, e Event) Instance {
+	if i.detaches(e) {
+		l := i.life()
+		l.DetachedAt = e.At
+		i.Life, i.Left = l, e.Processes
+		return i
+	}
 	i.EndedAt, i.Exit = e.At, e.Exit
-	i.Last = Ended{StartedAt: i.StartedAt, EndedAt: e.At, Exit: e.Exit, Asked: i.asked()}
 	if len(e.Processes) > 0 {
 		i.Left = e.Processes
 	} else {
 		i.GoneAt = e.At
 	}
-	if i.asked() {
+	if i.Init != 0 && !i.asked() && e.Exit.Status() == 0 {
+		return i // a step on the way
+	}
+	i.Last = Ended{StartedAt: i.StartedAt, EndedAt: e.At, Exit: e.Exit, Asked: i.obeyed(), Why: i.blame()}
+	if i.obeyed() {
 		return i
 	}
-	if e.At.Sub(i.StartedAt) >= time.Duration(i.Spec.Spec.Backoff.StableAfter) {
+	if i.Init == 0 && e.At.Sub(i.StartedAt) >= time.Duration(i.Spec.Spec.Backoff.StableAfter) {
 		i.Streak = 0
 	}
 	return countEnd(i, e.At)
+}
+
+// detaches reports whether the end of the main process leaves the group to carry
+// on.
+func (i *Instance) detaches(e Event) bool {
+	return i.Spec != nil && i.Spec.Spec.Lifetime == spec.LifetimeGroup && i.Init == 0 && !i.Detached() && !i.asked() &&
+		e.Exit.Status() == 0 && len(e.Processes) > 0
 }
 
 // countEnd adds an end that nobody asked for.
@@ -177,8 +227,8 @@ func ObserveService(f Facts, e Event) Facts {
 		} else {
 			f.CheckFailures = 0
 		}
-	case EventSignalled, EventKilled:
-		if e.Cause == CauseEdited || e.Cause == CauseRestarted {
+	case EventSignalled, EventKilled, EventHookTaken:
+		if e.Cause.replaces() {
 			// Each replacement has a check of its own.
 			f.CheckOf = nil
 		}
@@ -187,8 +237,10 @@ func ObserveService(f Facts, e Event) Facts {
 	case EventStart:
 		f.StoppedAt, f.StoppedUntil, f.StoppedBy = time.Time{}, time.Time{}, ""
 		f.Replicas = each(f.Replicas, e)
-	case EventRestart:
+	case EventRestart, EventReload:
 		f.Replicas = each(f.Replicas, e)
+	case EventDependency, EventDependents, EventContents:
+		return bonded(f, e)
 	case EventShutdown:
 		f.ShutdownAt = e.At
 	case EventShutdownNow:
@@ -197,7 +249,8 @@ func ObserveService(f Facts, e Event) Facts {
 		}
 		f.ShutdownNowAt = e.At
 	case EventStarted, EventStartFailed, EventExited, EventEmptied, EventInspected, EventForgotten,
-		EventStartTaken, EventGroupSignalled, EventInspectTaken, EventForgetTaken, EventFound, EventUnclear:
+		EventStartTaken, EventGroupSignalled, EventInspectTaken, EventForgetTaken, EventFound, EventUnclear,
+		EventHookEnded, EventReleaseTaken, EventReleased, EventProbeTaken, EventProbed, EventNotified, EventLineSeen, EventReloaded:
 		// of one replica
 	}
 	return f
@@ -228,11 +281,14 @@ func declared(f Facts, e Event) Facts {
 	f.Generation++
 	want := e.Service
 	replicas := slices.Clone(f.Replicas)
+	reads := true // the same files
 	for n := range replicas {
-		if replicas[n].Spec != nil && spec.SameProcess(&replicas[n].Spec.Spec, &want.Spec) {
-			replicas[n].Spec = want
+		if before := replicas[n].Spec; before != nil && spec.SameProcess(&before.Spec, &want.Spec) {
+			replicas[n] = edited(replicas[n], e, want)
+			reads = reads && sameFiles(&before.Spec, &want.Spec)
 		}
 	}
+	f = bind(f, want, reads)
 	f.Replicas = withReplicas(f.Name, replicas, want.Spec.Replicas)
 	slices.SortFunc(f.Replicas, byOrdinal)
 	return f

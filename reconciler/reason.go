@@ -16,31 +16,55 @@ const (
 	ReasonGroupOccupied      Reason = "GroupOccupied"      // something lives in the replica's cgroup
 	ReasonCgroupRefused      Reason = "CgroupRefused"      // the cgroup could not be made or entered
 	ReasonOutputRefused      Reason = "OutputRefused"      // the pipes for its output could not be made
+	ReasonDirectoryRefused   Reason = "DirectoryRefused"   // a runtime directory could not be made
+	ReasonHookFailed         Reason = "HookFailed"         // a hook could not be run, or ended without success
+	ReasonProbeFailed        Reason = "ProbeFailed"        // a probe had no success
+	ReasonReleaseFailed      Reason = "ReleaseFailed"      // what lives on could not be moved out of the group
 	ReasonStartFailed        Reason = "StartFailed"        // anything else
 )
 
 // Why a replica is as it is, beyond a Failure's reasons.
 const (
-	ReasonQueued               Reason = "Queued"               // it starts as soon as a worker is free
-	ReasonStarting             Reason = "Starting"             // a worker is starting it
-	ReasonEdited               Reason = "Edited"               // its manifest changed: it is being replaced
-	ReasonRemoved              Reason = "Removed"              // no manifest declares it any more
-	ReasonScaledDown           Reason = "ScaledDown"           // replicas was lowered
-	ReasonReplicasZero         Reason = "ReplicasZero"         // declared with replicas: 0
-	ReasonStopped              Reason = "Stopped"              // a person stopped it
-	ReasonRestartRequested     Reason = "RestartRequested"     // a person asked for a restart
-	ReasonShuttingDown         Reason = "ShuttingDown"         // the daemon stops everything
-	ReasonMainEnded            Reason = "MainProcessEnded"     // what the main process left is being killed
-	ReasonLeftOver             Reason = "LeftOver"             // what a daemon that died left is being killed
-	ReasonRecordUnreadable     Reason = "RecordUnreadable"     // it is not known what lives in its group: it is left alone
-	ReasonStuck                Reason = "Stuck"                // killed, and something does not go
-	ReasonExited               Reason = "Exited"               // it ended by itself
-	ReasonDaemonized           Reason = "Daemonized"           // it put itself in the background
-	ReasonCompleted            Reason = "Completed"            // it ended with success and is not to run again
-	ReasonRestartLimitExceeded Reason = "RestartLimitExceeded" // backoff.limit is used up
-	ReasonReplacementPending   Reason = "ReplacementPending"   // it will be replaced; others are under way
-	ReasonReplacementBlocked   Reason = "ReplacementBlocked"   // its successor could not be started
-	ReasonReplacementHalted    Reason = "ReplacementHalted"    // a successor ended soon after its start
+	ReasonQueued               Reason = "Queued"                   // it starts as soon as a worker is free
+	ReasonStarting             Reason = "Starting"                 // a worker is starting it
+	ReasonEdited               Reason = "Edited"                   // its manifest changed: it is being replaced
+	ReasonRemoved              Reason = "Removed"                  // no manifest declares it any more
+	ReasonScaledDown           Reason = "ScaledDown"               // replicas was lowered
+	ReasonReplicasZero         Reason = "ReplicasZero"             // declared with replicas: 0
+	ReasonStopped              Reason = "Stopped"                  // a person stopped it
+	ReasonRestartRequested     Reason = "RestartRequested"         // a person asked for a restart
+	ReasonShuttingDown         Reason = "ShuttingDown"             // the daemon stops everything
+	ReasonMainEnded            Reason = "MainProcessEnded"         // what the main process left is being killed
+	ReasonLeftOver             Reason = "LeftOver"                 // what a daemon that died left is being killed
+	ReasonRecordUnreadable     Reason = "RecordUnreadable"         // it is not known what lives in its group: it is left alone
+	ReasonStuck                Reason = "Stuck"                    // killed, and something does not go
+	ReasonExited               Reason = "Exited"                   // it ended by itself
+	ReasonDaemonized           Reason = "Daemonized"               // it put itself in the background
+	ReasonCompleted            Reason = "Completed"                // it ended with success and is not to run again
+	ReasonRestartLimitExceeded Reason = "RestartLimitExceeded"     // backoff.limit is used up
+	ReasonReplacementPending   Reason = "ReplacementPending"       // it will be replaced; others are under way
+	ReasonReplacementBlocked   Reason = "ReplacementBlocked"       // its successor could not be started
+	ReasonReplacementHalted    Reason = "ReplacementHalted"        // a successor ended soon after its start
+	ReasonProgressDeadline     Reason = "ProgressDeadlineExceeded" // a successor did not get ready in time
+	ReasonEnvFileChanged       Reason = "EnvFileChanged"           // a file of envFrom means something else: it is being replaced
+	ReasonDependencyRestarted  Reason = "DependencyRestarted"      // a dependency was restarted: it is being replaced
+	ReasonDependencyUnmet      Reason = "DependencyUnmet"          // it waits for a service that it depends on
+	ReasonDependencyUnknown    Reason = "DependencyUnknown"        // it waits for a service that no manifest declares
+	ReasonDependentsStopping   Reason = "DependentsStopping"       // it ends when those that depend on it have ended
+	ReasonInitializing         Reason = "Initializing"             // an init command runs
+	ReasonInitFailed           Reason = "InitFailed"               // an init command ended without success
+	ReasonPostStart            Reason = "PostStart"                // its postStart hook runs
+	ReasonPostStartFailed      Reason = "PostStartFailed"          // its postStart hook failed
+	ReasonPostStop             Reason = "PostStop"                 // its postStop hook runs
+	ReasonNotNotified          Reason = "NotNotified"              // it has not told that it is ready
+	ReasonNoReadyLine          Reason = "NoReadyLine"              // no line of its output matched readyLogLine yet
+	ReasonNotStartedUp         Reason = "NotStartedUp"             // its startup probe has not succeeded yet
+	ReasonStartupProbeFailed   Reason = "StartupProbeFailed"       // its startup probe failed
+	ReasonUnready              Reason = "Unready"                  // its readiness probe does not succeed
+	ReasonUnhealthy            Reason = "Unhealthy"                // its liveness probe failed
+	ReasonWatchdog             Reason = "WatchdogExpired"          // it did not feed its watchdog
+	ReasonReleasing            Reason = "Releasing"                // what its main process left is taken out of its group and lives on
+	ReasonNotRunning           Reason = "NotRunning"               // no process of it runs
 )
 
 // reason is the word that people see for a cause.
@@ -64,6 +88,18 @@ func (c Cause) reason() Reason {
 		return ReasonLeftOver
 	case CauseUnclear:
 		return ReasonRecordUnreadable
+	case CauseEnvFiles:
+		return ReasonEnvFileChanged
+	case CauseDependency:
+		return ReasonDependencyRestarted
+	case CausePostStart:
+		return ReasonPostStartFailed
+	case CauseNotStartedUp:
+		return ReasonStartupProbeFailed
+	case CauseUnhealthy:
+		return ReasonUnhealthy
+	case CauseWatchdog:
+		return ReasonWatchdog
 	case CauseNone:
 		return ""
 	}

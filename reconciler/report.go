@@ -35,8 +35,11 @@ func Report(want *spec.Service, f *Facts, now time.Time) status.ServiceStatus {
 			if one.Updated {
 				s.UpdatedReplicas++
 			}
-			if want != nil && one.Phase == status.PhaseRunning && !now.Before(one.Started.Add(minReady(want))) {
+			if one.Ready {
 				s.ReadyReplicas++
+				if want != nil && !now.Before(one.ReadySince.Add(minReady(want))) {
+					s.AvailableReplicas++
+				}
 			}
 		}
 		s.ReplicaStatuses = append(s.ReplicaStatuses, one)
@@ -51,7 +54,7 @@ func Report(want *spec.Service, f *Facts, now time.Time) status.ServiceStatus {
 		s.Phase, s.Reason = status.PhaseHeld, string(ReasonReplicasZero)
 		s.Message = "declared with replicas: 0, so nothing runs"
 	}
-	s.Conditions = conditions(f, &r, s.ReplicaStatuses)
+	s.Conditions = append(usual(want, f, &s, now), conditions(want, f, &r, s.ReplicaStatuses)...)
 	return s
 }
 
@@ -75,11 +78,22 @@ func replica(want *spec.Service, f *Facts, n int, v verdict) status.Replica {
 	}
 	if i.stage() == stageLive {
 		one.Pid, one.Started = i.Pid, i.StartedAt
-		one.Updated = want != nil && !i.outdated(want)
+		if i.Detached() && len(i.Left) > 0 {
+			one.Pid = i.Left[0].Pid // as far as anybody knows
+		}
+		one.Updated = want != nil && i.outdated(want, f) == CauseNone
+		one.Status = i.known().Status
+		if since, _ := i.ready(); v.phase != status.PhaseTerminating && !since.IsZero() {
+			one.Ready, one.ReadySince = true, since
+		}
+		if i.Init > 0 && int(i.Init) <= len(i.Spec.Spec.Init) {
+			one.Init = i.Spec.Spec.Init[i.Init-1].Name
+		}
 	}
 	if !i.Last.EndedAt.IsZero() {
 		one.LastExit = &status.Exit{
 			Code: i.Last.Exit.Status(), At: i.Last.EndedAt, Started: i.Last.StartedAt, Asked: i.Last.Asked,
+			Message: i.Last.Why,
 		}
 		if i.Last.Exit.Signal != 0 {
 			one.LastExit.Signal = string(spec.SignalOf(i.Last.Exit.Signal))
@@ -103,7 +117,8 @@ func message(want *spec.Service, f *Facts, i *Instance, v verdict) string {
 		return "waits for its turn to start"
 	case ReasonStarting:
 		return "is being started"
-	case ReasonEdited, ReasonRemoved, ReasonScaledDown, ReasonRestartRequested, ReasonShuttingDown, ReasonStopped:
+	case ReasonEdited, ReasonRemoved, ReasonScaledDown, ReasonRestartRequested, ReasonShuttingDown, ReasonStopped,
+		ReasonEnvFileChanged, ReasonDependencyRestarted:
 		return ending(want, f, i, v)
 	case ReasonReplicasZero:
 		return "declared with replicas: 0"
@@ -119,7 +134,7 @@ func message(want *spec.Service, f *Facts, i *Instance, v verdict) string {
 	case ReasonExited:
 		return afterEnd(i, v, ended(i))
 	case ReasonDaemonized:
-		return afterEnd(i, v, fmt.Sprintf("%s, leaving %s: it put itself in the background and was killed; run it in the foreground%s",
+		return afterEnd(i, v, fmt.Sprintf("%s, leaving %s: it put itself in the background and was killed; run it in the foreground%s, or set lifetime: Group",
 			ended(i), names(i.Left), foreground(i)))
 	case ReasonCompleted:
 		return ended(i) + ", which is success; restartPolicy " + string(want.Spec.RestartPolicy) + " does not run it again"
@@ -138,6 +153,35 @@ func message(want *spec.Service, f *Facts, i *Instance, v verdict) string {
 	case ReasonReplacementHalted:
 		return "keeps running its former manifest: a replica that was replaced already ended soon after its start"
 	default:
+		return messageOfLife(want, f, i, v)
+	}
+}
+
+// messageOfLife is message for what is known beyond processes.
+func messageOfLife(want *spec.Service, f *Facts, i *Instance, v verdict) string {
+	switch v.reason {
+	case ReasonPostStartFailed, ReasonStartupProbeFailed, ReasonUnhealthy, ReasonWatchdog:
+		if i.EndedAt.IsZero() {
+			return ending(want, f, i, v)
+		}
+		return afterEnd(i, v, i.known().Why+"; it "+ended(i))
+	case ReasonInitFailed:
+		return afterEnd(i, v, "its init command "+initName(i)+" "+ended(i))
+	case ReasonProgressDeadline:
+		return fmt.Sprintf("keeps running its former manifest: a replica that was replaced already did not get ready within %s (progressDeadlineSeconds)",
+			time.Duration(want.Spec.ProgressDeadlineSeconds)*time.Second)
+	case ReasonDependencyUnmet, ReasonDependencyUnknown:
+		return waiting(want, f)
+	case ReasonDependentsStopping:
+		return "ends when those have ended that depend on it: " + strings.Join(f.Bonds.Dependents, ", ")
+	case ReasonReleasing:
+		return "its main process " + ended(i) + "; what it left lives on: " + names(i.Left)
+	case ReasonReleaseFailed:
+		return "its main process " + ended(i) + " and left " + names(i.Left) + ", which may live on: " + i.known().ReleaseFailure.Message
+	default:
+		if v.phase == status.PhaseRunning || v.reason == ReasonInitializing || v.reason == ReasonPostStop {
+			return i.notReady(v.reason)
+		}
 		if i.Failure != nil {
 			return afterEnd(i, v, i.Failure.Message)
 		}
@@ -154,6 +198,11 @@ func ending(want *spec.Service, f *Facts, i *Instance, v verdict) string {
 		ReasonRestartRequested: "a restart was asked for",
 		ReasonShuttingDown:     "the daemon shuts down",
 		ReasonStopped:          "stopped by " + who(f.StoppedBy),
+
+		ReasonEnvFileChanged:      "a file of envFrom changed",
+		ReasonDependencyRestarted: "a service that it depends on was restarted",
+		ReasonPostStartFailed:     i.blamed(v), ReasonStartupProbeFailed: i.blamed(v),
+		ReasonUnhealthy: i.blamed(v), ReasonWatchdog: i.blamed(v),
 	}[v.reason]
 	switch {
 	case i.Quiet():
@@ -162,6 +211,8 @@ func ending(want *spec.Service, f *Facts, i *Instance, v verdict) string {
 		return "is to end: " + why
 	case !i.KilledAt.IsZero():
 		return "was killed: " + why
+	case !i.signalled():
+		return fmt.Sprintf("runs its preStop hook and has %s to end: %s", grace(want, i), why)
 	default:
 		sig := "the stop signal"
 		if want == nil {
@@ -271,7 +322,7 @@ func foreground(i *Instance) string {
 }
 
 // conditions are what people watch for beyond the phase.
-func conditions(f *Facts, r *rollout, replicas []status.Replica) []status.Condition {
+func conditions(want *spec.Service, f *Facts, r *rollout, replicas []status.Replica) []status.Condition {
 	var all []status.Condition
 	add := func(typ string, reason Reason, message string, since time.Time) {
 		all = append(all, status.Condition{
@@ -288,6 +339,12 @@ func conditions(f *Facts, r *rollout, replicas []status.Replica) []status.Condit
 	first := func(typ string, reason Reason, between string) {
 		if n := slices.IndexFunc(replicas, func(s status.Replica) bool { return s.Reason == string(reason) }); n >= 0 {
 			add(typ, reason, replicas[n].Name+between+replicas[n].Message, replicas[n].Since)
+		}
+	}
+	beyond(f, add)
+	if want != nil && len(want.Spec.DependsOn) > 0 && slices.ContainsFunc(replicas, func(s status.Replica) bool { return s.Pid != 0 }) {
+		if unmet := unmetNow(want, f); len(unmet) > 0 {
+			add("DependencyUnmet", ReasonDependencyUnmet, strings.Join(unmet, ", ")+"; what runs goes on", time.Time{})
 		}
 	}
 	first("Stuck", ReasonStuck, " ")

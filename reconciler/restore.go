@@ -24,7 +24,7 @@ func (l *Loop) restore() {
 			f.DeclaredAt, f.EditedAt, f.Generation = k.DeclaredAt, k.EditedAt, k.Generation
 			f.StoppedAt, f.StoppedUntil, f.StoppedBy = k.StoppedAt, k.StoppedUntil, k.StoppedBy
 		}
-		i := resumed(k)
+		i := resumed(k, l.now())
 		r.facts.Replicas = append(r.facts.Replicas, i)
 		l.runs = max(l.runs, i.Run)
 		if k.At.After(l.stamp) {
@@ -33,7 +33,9 @@ func (l *Loop) restore() {
 	}
 	for _, r := range l.services {
 		if r.want != nil {
+			r.facts = bind(r.facts, r.want, true)
 			r.facts.Replicas = withReplicas(r.facts.Name, r.facts.Replicas, r.want.Spec.Replicas)
+			r.facts = bind(r.facts, r.want, false)
 		}
 		slices.SortFunc(r.facts.Replicas, byOrdinal)
 		l.countBusy(r)
@@ -43,9 +45,14 @@ func (l *Loop) restore() {
 
 // resumed are the facts of a replica without what ended with the process that
 // knew them: the questions that it had asked, and a start without an answer.
-func resumed(k *Record) Instance {
+func resumed(k *Record, now time.Time) Instance {
 	i := k.Instance
 	i.InspectTakenAt, i.InspectedAt, i.ForgetTakenAt = time.Time{}, time.Time{}, time.Time{}
+	if i.Life != nil {
+		l := i.life()
+		l.resume(now)
+		i.Life = l
+	}
 	if i.stage() == stageStarting {
 		i.EndedAt, i.GoneAt = k.At, k.At
 		i.Failure = &Failure{ReasonStartFailed, "cannot tell whether it was started: the daemon ended meanwhile"}

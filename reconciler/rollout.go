@@ -16,6 +16,7 @@ type rollout struct {
 	reason    Reason // why no candidate goes
 	since     time.Time
 	next      time.Time
+	cause     Cause // why the candidate is to end
 }
 
 // plan looks whether a replacement is wanted and may go on: one replica at a
@@ -26,15 +27,16 @@ func plan(want *spec.Service, f *Facts, now time.Time) rollout {
 	if want == nil || !f.ShutdownAt.IsZero() || f.held(now) {
 		return r
 	}
-	outdated := -1
+	outdated, unready := -1, false
 	for n := range f.Replicas {
 		i := &f.Replicas[n]
 		if i.ID.Ordinal >= want.Spec.Replicas {
 			continue
 		}
-		if i.stage() == stageLive && !i.asked() && i.outdated(want) {
-			if outdated < 0 {
-				outdated = n
+		if i.stage() == stageLive && !i.asked() && i.outdated(want, f) != CauseNone {
+			// What does not work yet goes first.
+			if since, _ := i.ready(); outdated < 0 || since.IsZero() && !unready {
+				outdated, unready = n, since.IsZero()
 			}
 			continue
 		}
@@ -63,11 +65,20 @@ func (r *rollout) waitFor(want *spec.Service, f *Facts, n int, now time.Time) {
 		if proven := i.StartedAt.Add(halfProvenAfter); i.Streak > 0 && now.Before(proven) {
 			r.wait(ReasonReplacementHalted, i.Last.EndedAt, proven)
 		}
-		if ready := i.StartedAt.Add(time.Duration(want.Spec.MinReadySeconds) * time.Second); now.Before(ready) {
-			r.wait(ReasonReplacementPending, i.StartedAt, ready)
+		ready, _ := i.ready()
+		if ready.IsZero() {
+			if deadline := i.StartedAt.Add(time.Duration(want.Spec.ProgressDeadlineSeconds) * time.Second); now.Before(deadline) {
+				r.wait(ReasonReplacementPending, i.StartedAt, deadline)
+			} else {
+				r.wait(ReasonProgressDeadline, i.StartedAt, time.Time{})
+			}
+			return
+		}
+		if available := ready.Add(time.Duration(want.Spec.MinReadySeconds) * time.Second); now.Before(available) {
+			r.wait(ReasonReplacementPending, ready, available)
 		}
 	case stageIdle:
-		if !i.runs(want) || i.asked() {
+		if !i.runs(want) || i.obeyed() || i.initDone() {
 			r.wait(ReasonReplacementPending, i.EndedAt, time.Time{}) // it is about to start
 			return
 		}
@@ -78,7 +89,7 @@ func (r *rollout) waitFor(want *spec.Service, f *Facts, n int, now time.Time) {
 			// A job that did its work keeps nobody waiting.
 		case i.Streak > 0 && (quick || i.Failure != nil):
 			r.wait(ReasonReplacementHalted, i.EndedAt, time.Time{})
-		case v.action.Deed != DeedNone || !v.next.IsZero():
+		case v.action.Deed != DeedNone || !v.next.IsZero() || v.reason == ReasonDependencyUnmet || v.reason == ReasonDependencyUnknown:
 			// It is down and will be up again: no second one goes down by us.
 			r.wait(ReasonReplacementPending, i.EndedAt, time.Time{})
 		}
@@ -87,7 +98,7 @@ func (r *rollout) waitFor(want *spec.Service, f *Facts, n int, now time.Time) {
 
 // wait notes one reason to wait; that the replacement halts outweighs others.
 func (r *rollout) wait(reason Reason, since, until time.Time) {
-	if r.reason != ReasonReplacementHalted {
+	if r.reason != ReasonReplacementHalted && (r.reason != ReasonProgressDeadline || reason == ReasonReplacementHalted) {
 		r.reason, r.since = reason, since
 	}
 	r.next = earlier(r.next, until)
@@ -95,7 +106,7 @@ func (r *rollout) wait(reason Reason, since, until time.Time) {
 
 // permit lets a candidate go when its successor was checked and can start.
 func permit(want *spec.Service, f *Facts, now time.Time, candidate int) rollout {
-	r := rollout{candidate: candidate}
+	r := rollout{candidate: candidate, cause: f.Replicas[candidate].outdated(want, f)}
 	switch {
 	case f.CheckOf != want:
 		r.check, r.reason, r.since = true, ReasonReplacementPending, f.EditedAt
@@ -117,15 +128,14 @@ func permit(want *spec.Service, f *Facts, now time.Time, candidate int) rollout 
 }
 
 // outdated is the verdict on a live replica that is to be replaced.
-func (r *rollout) outdated(i *Instance, n int, now time.Time) verdict {
+func (r *rollout) outdated(i *Instance, f *Facts, n int, now time.Time) verdict {
 	switch {
 	case r.candidate != n:
-		return verdict{phase: status.PhaseRunning, reason: r.waiting(), since: r.since, next: r.next}
+		return verdict{phase: status.PhaseRunning, reason: r.waiting(), since: latest(r.since, f.EditedAt), next: r.next, works: true}
 	case r.check:
-		return verdict{action: Action{DeedCheck, n, CauseNone}, phase: status.PhaseRunning, reason: r.reason, since: r.since}
+		return verdict{action: Action{Deed: DeedCheck, Index: n}, phase: status.PhaseRunning, reason: r.reason, since: r.since, works: true}
 	}
-	cause := i.replaced()
-	return verdict{action: Action{DeedSignal, n, cause}, phase: status.PhaseTerminating, reason: cause.reason(), since: now}
+	return i.end(n, r.cause, f, now)
 }
 
 // waiting is why an outdated replica runs on; behind another candidate it is

@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"flag"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -230,20 +231,10 @@ var situations = map[string]func() *story{
 // TestSituations compares phase, reason, message, times and deeds with the
 // golden file, and checks that Decide comes to rest in each situation.
 func TestSituations(t *testing.T) {
-	var b strings.Builder
-	names := make([]string, 0, len(situations))
-	for name := range situations {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		s := situations[name]()
-		b.WriteString("# " + name + "\n" + s.tellAll() + "\n")
-		s.act()
-	}
+	got := tellSituations(situations)
 	const golden = "testdata/situations.golden"
 	if *update {
-		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -251,7 +242,19 @@ func TestSituations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), b.String()); diff != "" {
+	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("situations differ from %s (-want +got; -update writes it anew):\n%s", golden, diff)
 	}
+}
+
+// tellSituations tells each in the order of their names. Decide must come to rest in
+// all of them.
+func tellSituations(all map[string]func() *story) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		s := all[name]()
+		b.WriteString("# " + name + "\n" + s.tellAll() + "\n")
+		s.act()
+	}
+	return b.String()
 }

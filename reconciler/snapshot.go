@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"svc.d/spec"
@@ -25,12 +26,15 @@ type Snapshot struct {
 	conditions map[string][]status.Condition // of services, besides
 }
 
-// Command is what a person asks of the loop. Kind is EventStop, EventStart or
-// EventRestart.
+// Command is what a person asks of the loop. Kind is EventStop, EventStart,
+// EventRestart, EventReload, or 0 for a signal.
 type Command struct {
 	Kind    EventKind
 	Service string
-	// Ordinal limits a restart to one replica; -1 is all of them.
+	// Signal is sent to the main processes at once, when Kind is 0.
+	Signal syscall.Signal
+	// Ordinal limits a restart, a reload or a signal to one replica; -1 is all of
+	// them.
 	Ordinal int32
 	By      string    // who asks, as it is shown
 	Until   time.Time // the end of a stop; zero for none

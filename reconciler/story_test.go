@@ -108,6 +108,11 @@ func (s *story) crash() *story {
 	}
 	l := NewLoop(Config{Restored: kept})
 	s.want, s.facts, s.runs = l.services["web"].want, l.services["web"].facts, l.runs
+	for n := range s.facts.Replicas {
+		if l := s.facts.Replicas[n].Life; l != nil {
+			l.ResumedAt = s.now // instead of the real time
+		}
+	}
 	return s
 }
 
@@ -135,6 +140,8 @@ func (s *story) act() *story {
 			e.Kind = EventGroupSignalled
 		case DeedKill:
 			e.Kind = EventKilled
+		case DeedReload:
+			e.Kind, e.Files = EventReloaded, s.facts.files()
 		default:
 			return s
 		}
@@ -146,6 +153,7 @@ func (s *story) act() *story {
 var deedNames = map[Deed]string{
 	DeedStart: "start", DeedCheck: "check", DeedSignal: "signal", DeedSignalGroup: "signal group",
 	DeedKill: "kill", DeedInspect: "inspect", DeedForget: "forget", DeedDrop: "drop",
+	DeedHook: "hook", DeedRelease: "release", DeedReload: "reload signal", DeedProbe: "probe",
 }
 
 // tellAll renders the report and the decision with times relative to the
@@ -175,6 +183,12 @@ func (s *story) tellAll() string {
 	actions, next := Decide(s.want, &s.facts, s.now, nil)
 	for _, a := range actions {
 		fmt.Fprintf(&b, "do: %s %s", deedNames[a.Deed], s.facts.Replicas[a.Index].ID)
+		if a.Deed == DeedHook {
+			fmt.Fprintf(&b, " %s", a.Hook)
+		}
+		if a.Deed == DeedProbe {
+			fmt.Fprintf(&b, " %s", a.Probe)
+		}
 		if r := a.Cause.reason(); r != "" {
 			fmt.Fprintf(&b, " (%s)", r)
 		}

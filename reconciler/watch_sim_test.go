@@ -17,6 +17,9 @@ const (
 	NoStartBeside   = "NoStartBeside"   // no start is decided while something lives or is under way
 	NothingToNobody = "NothingToNobody" // no signal or kill is decided where nothing lives
 
+	WaitsForDependencies = "WaitsForDependencies" // nothing starts before its conditions hold
+	HooksInTheirPlace    = "HooksInTheirPlace"    // each hook and probe has the processes that it is about, or none
+
 	UnclearIsLeftAlone = "UnclearIsLeftAlone" // what nobody can tell is not ended before somebody wants it
 )
 
@@ -60,7 +63,7 @@ func (w *watched) decision(want *spec.Service, f *reconciler.Facts, now time.Tim
 	replaced := 0
 	for _, a := range actions {
 		judgeAction(want, f, now, a, w.broken)
-		if a.Deed == reconciler.DeedSignal && (a.Cause == reconciler.CauseEdited || a.Cause == reconciler.CauseRestarted) {
+		if makesWay(f, a) {
 			replaced++
 		}
 	}
@@ -71,6 +74,20 @@ func (w *watched) decision(want *spec.Service, f *reconciler.Facts, now time.Tim
 		judgeReport(want, f, now, w.broken)
 	}
 	return actions, next
+}
+
+// makesWay reports whether an action is the first step of a replacement.
+func makesWay(f *reconciler.Facts, a reconciler.Action) bool {
+	first := a.Deed == reconciler.DeedSignal || a.Deed == reconciler.DeedHook && a.Hook == reconciler.HookPreStop
+	if !first || !f.Replicas[a.Index].StoppingAt.IsZero() {
+		return false
+	}
+	switch a.Cause {
+	case reconciler.CauseEdited, reconciler.CauseRestarted, reconciler.CauseEnvFiles, reconciler.CauseDependency:
+		return true
+	default:
+		return false
+	}
 }
 
 // lives says what lives of a replica by its facts.
@@ -96,12 +113,16 @@ func judgeAction(want *spec.Service, f *reconciler.Facts, now time.Time, a recon
 	if unclear(i) && any {
 		judgeUnclear(want, f, now, a, broken)
 	}
+	if makesWay(f, a) {
+		judgeReplacement(want, f, now, a, broken)
+	}
 	occupied := i.Failure != nil && i.Failure.Reason == reconciler.ReasonGroupOccupied
 	switch a.Deed {
 	case reconciler.DeedStart:
 		if any || starting(i) || !i.ForgetTakenAt.IsZero() {
 			broken(NoStartBeside, "a start of %v was decided on %+v", i.ID, *i)
 		}
+		judgeDependencies(want, f, i, broken)
 	case reconciler.DeedForget, reconciler.DeedDrop:
 		if any || starting(i) {
 			broken(NoStartBeside, "deed %d of %v was decided on %+v", a.Deed, i.ID, *i)
@@ -109,9 +130,6 @@ func judgeAction(want *spec.Service, f *reconciler.Facts, now time.Time, a recon
 	case reconciler.DeedSignal:
 		if !main {
 			broken(NothingToNobody, "a signal to %v was decided on %+v", i.ID, *i)
-		}
-		if a.Cause == reconciler.CauseEdited || a.Cause == reconciler.CauseRestarted {
-			judgeReplacement(want, f, now, a, broken)
 		}
 	case reconciler.DeedSignalGroup:
 		if !any {
@@ -121,10 +139,41 @@ func judgeAction(want *spec.Service, f *reconciler.Facts, now time.Time, a recon
 		// A start may hang: it is ended, once, when it has had its time.
 		hung := starting(i) && i.KilledAt.IsZero() && a.Cause != reconciler.CauseNone &&
 			(!f.ShutdownNowAt.IsZero() || now.Sub(i.StartTakenAt) >= 5*time.Second)
-		if !any && !occupied && !hung {
+		hook := i.Life != nil && i.Life.Hook == reconciler.HookPostStop && i.Life.HookEndedAt.IsZero()
+		if !any && !occupied && !hung && !hook {
 			broken(NothingToNobody, "a kill of %v was decided on %+v", i.ID, *i)
 		}
+	case reconciler.DeedHook:
+		if after := a.Hook == reconciler.HookPostStop; after == any || main == after || starting(i) {
+			broken(HooksInTheirPlace, "%v of %v was decided on %+v", a.Hook, i.ID, *i)
+		}
+	case reconciler.DeedProbe, reconciler.DeedReload:
+		if !main || !i.StoppingAt.IsZero() || i.Init != 0 {
+			broken(HooksInTheirPlace, "deed %d of %v was decided on %+v", a.Deed, i.ID, *i)
+		}
+	case reconciler.DeedRelease:
+		if main || !any || i.Spec.Spec.StopScope != spec.StopScopeMain && want != nil && want.Spec.StopScope != spec.StopScopeMain {
+			broken(HooksInTheirPlace, "a release of %v was decided on %+v", i.ID, *i)
+		}
 	case reconciler.DeedCheck, reconciler.DeedInspect, reconciler.DeedNone:
+	}
+}
+
+// judgeDependencies judges that a start has waited for all that it depends on.
+func judgeDependencies(want *spec.Service, f *reconciler.Facts, i *reconciler.Instance, broken func(string, string, ...any)) {
+	for _, need := range want.Spec.DependsOn {
+		met := false
+		if f.Bonds != nil {
+			for _, d := range f.Bonds.Dependencies {
+				at := map[spec.DependencyCondition]time.Time{
+					spec.DependencyStarted: d.StartedAt, spec.DependencyReady: d.ReadyAt, spec.DependencyCompleted: d.CompletedAt,
+				}[need.Condition]
+				met = met || d.Name == need.Name && !at.IsZero()
+			}
+		}
+		if !met {
+			broken(WaitsForDependencies, "a start of %v was decided while %s is not %s", i.ID, need.Name, need.Condition)
+		}
 	}
 }
 
@@ -154,17 +203,18 @@ func judgeReplacement(want *spec.Service, f *reconciler.Facts, now time.Time, a 
 			continue
 		}
 		main, any := lives(i)
-		ready := !now.Before(i.StartedAt.Add(time.Duration(want.Spec.MinReadySeconds) * time.Second))
+		told := reconciler.Report(want, f, now).ReplicaStatuses[n]
+		ready := told.Ready && !now.Before(told.ReadySince.Add(time.Duration(want.Spec.MinReadySeconds)*time.Second))
 		switch {
 		case main && i.StoppingAt.IsZero() && ready:
 		case main && i.StoppingAt.IsZero() && !sameProcess(i.Spec, want):
 			// It is as old as the one that goes first: an edit may come soon
 			// after the start of all.
-		case main && i.StoppingAt.IsZero() && i.RestartAskedAt.After(i.StartTakenAt):
+		case main && i.StoppingAt.IsZero() && !told.Updated:
 		case main, any, starting(i):
 			broken(ReplacementOneByOne, "%v makes way while %v does: %+v", f.Replicas[a.Index].ID, i.ID, *i)
 		default:
-			phase := reconciler.Report(want, f, now).ReplicaStatuses[n].Phase
+			phase := told.Phase
 			if phase != status.PhaseCompleted && phase != status.PhaseFailed {
 				broken(ReplacementOneByOne, "%v makes way while %v is %s", f.Replicas[a.Index].ID, i.ID, phase)
 			}

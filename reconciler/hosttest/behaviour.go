@@ -6,7 +6,8 @@ import (
 	"svc.d/reconciler"
 )
 
-// Behaviour is how one run of a program goes. The zero value starts at once,
+// Behaviour is how one run of a program, or a hook, goes. What a hook leaves when it
+// ends is ended with it. The zero value starts at once,
 // runs until it is signalled, and then dies of that signal.
 type Behaviour struct {
 	// Fails, when not nil, is why the start (or the check) fails.
@@ -20,6 +21,8 @@ type Behaviour struct {
 	Main Temper
 	// Children are forked at the start and live in the group of the replica.
 	Children []Child
+	// EnvFiles is what Started tells of the files of envFrom.
+	EnvFiles string
 }
 
 // Child is a process that is not the main one.

@@ -73,17 +73,22 @@ func (c *client) service(p Program, edits ...func(*spec.Spec)) *spec.Service {
 // offer gives the host a work, receiving events all the while.
 func (c *client) offer(verb reconciler.Verb, id reconciler.ReplicaID, s *spec.Service) uint64 {
 	c.t.Helper()
+	return c.offerWork(reconciler.Work{Verb: verb, Replica: id, Service: s})
+}
+
+func (c *client) offerWork(w reconciler.Work) uint64 {
+	c.t.Helper()
 	c.nextID++
-	w := reconciler.Work{Verb: verb, Replica: id, Run: c.nextID, Service: s}
+	w.Run = c.nextID
 	for {
 		select {
 		case c.target.Host.Work() <- w:
-			c.works[question{id, w.Run}] = true
+			c.works[question{w.Replica, w.Run}] = true
 			return w.Run
 		case e := <-c.target.Host.Events():
 			c.observe(e)
 		case <-time.After(silence):
-			c.t.Fatalf("the host did not take a work of verb %d for %v", verb, id)
+			c.t.Fatalf("the host did not take a work of verb %d for %v", w.Verb, w.Replica)
 		}
 	}
 }
@@ -109,6 +114,11 @@ func (c *client) receive(id reconciler.ReplicaID, run uint64, kind reconciler.Ev
 	case e := <-c.target.Host.Events():
 		c.observe(e)
 	case <-time.After(silence):
+		for _, e := range c.events {
+			if e.Failure != nil {
+				c.t.Errorf("unclaimed is the failure %+v", *e.Failure)
+			}
+		}
 		c.t.Fatalf("no event of kind %d for %v run %d; unclaimed events: %+v", kind, id, run, c.events)
 	}
 }
@@ -150,8 +160,17 @@ func (c *client) observe(e reconciler.Event) {
 			c.t.Errorf("%v run %d was emptied; known is %+v", e.Replica, e.Run, *r)
 		}
 		r.left = false
-	case reconciler.EventChecked, reconciler.EventInspected, reconciler.EventForgotten:
+	case reconciler.EventChecked, reconciler.EventInspected, reconciler.EventForgotten, reconciler.EventReleased:
 		c.answered(e)
+	case reconciler.EventHookEnded:
+		c.answered(e)
+		if e.Hook == reconciler.HookNone || e.Failure != nil && (e.Failure.Reason == "" || e.Failure.Message == "") {
+			c.t.Errorf("a hook of %v ended without a name or a reason: %+v", e.Replica, e)
+		}
+	case reconciler.EventNotified, reconciler.EventLineSeen:
+		if !r.live && !r.left || r.run != e.Run {
+			c.t.Errorf("%v run %d told of itself; known is %+v", e.Replica, e.Run, *r)
+		}
 	default:
 		c.t.Errorf("a host has no event of kind %d", e.Kind)
 	}

@@ -17,6 +17,10 @@ type Target struct {
 	// Degraded says that the host has no cgroups and so may lose sight of
 	// processes that leave their session.
 	Degraded bool
+	// LeftBehind lists what was released and lives, by service, and KillReleased
+	// ends one of them. Nil when the target cannot.
+	LeftBehind   func() map[string][]reconciler.Process
+	KillReleased func(pid int32)
 	// Reopen ends the host without touching what runs, as a crash of the daemon
 	// does, and opens it again with these records, and with records that cannot
 	// be read of these replicas. It returns the new target and the replicas for
@@ -31,14 +35,16 @@ type Target struct {
 // The suite never sleeps and asserts no times: it waits for events. What it
 // starts is gone when a test returns.
 func Conformance(t *testing.T, within func(t *testing.T, test func(t *testing.T, target Target))) {
-	for sentence, test := range conformance {
-		t.Run(sentence, func(t *testing.T) {
-			within(t, func(t *testing.T, target Target) {
-				c := newClient(t, target)
-				defer c.finish()
-				test(c)
+	for _, suite := range []map[string]func(*client){conformance, besides} {
+		for sentence, test := range suite {
+			t.Run(sentence, func(t *testing.T) {
+				within(t, func(t *testing.T, target Target) {
+					c := newClient(t, target)
+					defer c.finish()
+					test(c)
+				})
 			})
-		})
+		}
 	}
 	for sentence, test := range reopening {
 		t.Run("after a crash of the daemon "+sentence, func(t *testing.T) {

@@ -28,6 +28,8 @@ var reopening = map[string]func(c *client){
 	"another process with the recorded pid is not taken for it": otherProcess,
 	"a record of what is over means nothing":                    overAndGone,
 	"each of many replicas is told apart":                       manyRestored,
+	"what ran for a hook has ended":                             hookOfADaemonThatDied,
+	"what was released lives on and is nobody's":                releasedBefore,
 }
 
 // recorded is the record of a run that was started and not told to have ended.

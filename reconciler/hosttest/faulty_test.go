@@ -38,6 +38,23 @@ var faults = map[string]func(e reconciler.Event) []reconciler.Event{
 			e.Failure = nil
 		}
 	}),
+	"a hook is unanswered": dropping(reconciler.EventHookEnded),
+	"every hook succeeds": changing(func(e *reconciler.Event) {
+		if e.Kind == reconciler.EventHookEnded {
+			e.Failure = nil
+		}
+	}),
+	"what runs for hooks counts as left": changing(func(e *reconciler.Event) {
+		if e.Kind == reconciler.EventExited {
+			e.Processes = append(e.Processes, reconciler.Process{Pid: 1})
+		}
+	}),
+	"a release is unanswered": dropping(reconciler.EventReleased),
+	"nothing was released": changing(func(e *reconciler.Event) {
+		if e.Kind == reconciler.EventReleased {
+			e.Processes = nil
+		}
+	}),
 	"nothing is seen by inspections": changing(func(e *reconciler.Event) {
 		if e.Kind == reconciler.EventInspected {
 			e.Processes = nil
@@ -114,7 +131,7 @@ func (f faulty) target(fault func(reconciler.Event) []reconciler.Event, a amnesi
 	f.events = make(chan reconciler.Event)
 	go f.pump(f.Machine.Events(), fault, done)
 	return hosttest.Target{
-		Host: f, Programs: hosttest.Scripted,
+		Host: f, Programs: hosttest.Scripted, LeftBehind: f.LeftBehind, KillReleased: f.KillReleased,
 		Reopen: func(_ *testing.T, records []reconciler.Record, unclear []reconciler.ReplicaID) (next hosttest.Target, found, unclearFound []reconciler.ReplicaID) {
 			records = slices.Clone(records)
 			if a.before != nil {

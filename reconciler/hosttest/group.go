@@ -27,6 +27,7 @@ type group struct {
 	exit      reconciler.Exit // how the last main process ended
 	lastStart uint64          // number of the last Start that was taken
 	working   reconciler.Verb
+	hook      *hook // that runs, or that a worker is at
 	told      told
 	forgotten bool
 }
@@ -64,6 +65,8 @@ type proc struct {
 	// dies is when it will die of a signal that it was sent; zero is not.
 	dies time.Time
 	dead bool
+	// released says that it lives outside of the group.
+	released bool
 }
 
 func (m *Machine) group(id reconciler.ReplicaID) *group {
@@ -88,9 +91,12 @@ func (g *group) intruded() bool { return g.planted && !g.owes }
 // all returns a copy of what lives, since signals may change it.
 func (g *group) all() []*proc { return slices.Clone(g.procs) }
 
-func (g *group) list() []reconciler.Process {
+func (g *group) list() []reconciler.Process { return listed(g.procs) }
+
+// listed describes the first few of procs.
+func listed(procs []*proc) []reconciler.Process {
 	var out []reconciler.Process
-	for _, p := range g.procs[:min(len(g.procs), shownProcesses)] {
+	for _, p := range procs[:min(len(procs), shownProcesses)] {
 		state := "S"
 		if p.temper.Hangs > 0 && !p.dies.IsZero() {
 			state = "D"
@@ -110,7 +116,7 @@ func occupied(id reconciler.ReplicaID) *reconciler.Failure {
 // start does what Start asks for, when the time that it takes has passed.
 func (m *Machine) start(g *group, w reconciler.Work) {
 	b := m.script(w)
-	if len(g.procs) > 0 {
+	if len(g.procs) > 0 || g.hook != nil {
 		b.Fails = occupied(g.id)
 	}
 	if b.Fails != nil {
@@ -127,7 +133,7 @@ func (m *Machine) start(g *group, w reconciler.Work) {
 	}
 	m.send(reconciler.Event{
 		Kind: reconciler.EventStarted, Replica: g.id, Run: w.Run,
-		Pid: g.main.pid, StartTicks: g.main.ticks,
+		Pid: g.main.pid, StartTicks: g.main.ticks, EnvFiles: b.EnvFiles,
 	})
 	if main := g.main; b.Ends {
 		m.after(b.After, func() { m.end(g, main, b.Exit) })
@@ -135,8 +141,7 @@ func (m *Machine) start(g *group, w reconciler.Work) {
 }
 
 func (m *Machine) spawn(g *group, t Temper) *proc {
-	m.lastPid++
-	p := &proc{pid: m.lastPid, ticks: uint64(time.Now().UnixMilli()), temper: t}
+	p := m.newProc(t)
 	g.procs = append(g.procs, p)
 	return p
 }
@@ -173,7 +178,11 @@ func (m *Machine) deliver(g *group, p *proc, sig syscall.Signal) {
 
 // end ends a process, if it still lives.
 func (m *Machine) end(g *group, p *proc, exit reconciler.Exit) {
-	if p.dead {
+	switch {
+	case p.dead:
+		return
+	case p.released:
+		m.endReleased(g.id.Service, p)
 		return
 	}
 	if p == g.main {
@@ -195,6 +204,7 @@ func (m *Machine) end(g *group, p *proc, exit reconciler.Exit) {
 
 // exited tells the end of the main process.
 func (m *Machine) exited(g *group, exit reconciler.Exit) {
+	m.besidesEnd(g)
 	g.owes = len(g.procs) > 0
 	m.send(reconciler.Event{
 		Kind: reconciler.EventExited, Replica: g.id, Run: g.run, Exit: exit, Processes: g.list(),
@@ -203,6 +213,7 @@ func (m *Machine) exited(g *group, exit reconciler.Exit) {
 
 // emptied tells that nothing is left.
 func (m *Machine) emptied(g *group) {
+	m.besidesEnd(g)
 	run := g.run
 	if g.planted {
 		run = 0

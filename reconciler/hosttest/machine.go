@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"svc.d/reconciler"
+	"svc.d/spec"
 )
 
 // Config is how a Machine is to behave. Functions are called with the machine
@@ -25,6 +26,10 @@ type Config struct {
 	// Tells says whether it is known after a crash how a run ended while no
 	// daemon lived; nil is no.
 	Tells func(id reconciler.ReplicaID, run uint64) bool
+	// Probe tells how a probe goes; nil is success at once.
+	Probe func(w reconciler.ProbeWork) (takes time.Duration, failure *reconciler.Failure)
+	// Unreleasable says that nothing can be taken out of a group.
+	Unreleasable bool
 	// Workers is how many works are done at one time; 0 stands for 2.
 	Workers int
 	// Watch sees every Record as it is made; nil is nobody.
@@ -59,6 +64,11 @@ type Machine struct {
 	daemons int                        // that have crashed
 	lastPid int32
 	counts  map[What]int
+	left    map[string][]*proc // released, by service
+
+	probes  chan reconciler.ProbeWork
+	probed  chan reconciler.Event
+	answers []reconciler.Event // to probes, not yet delivered
 }
 
 var _ reconciler.Host = (*Machine)(nil)
@@ -79,6 +89,9 @@ func NewMachine(config Config) *Machine {
 		groups:  map[reconciler.ReplicaID]*group{},
 		lastPid: 100,
 		counts:  map[What]int{},
+		left:    map[string][]*proc{},
+		probes:  make(chan reconciler.ProbeWork),
+		probed:  make(chan reconciler.Event),
 	}
 	go m.run()
 	return m
@@ -122,6 +135,12 @@ func (m *Machine) run() {
 		if len(m.queue) > 0 {
 			events, next = m.events, m.queue[0]
 		}
+		var probed chan reconciler.Event
+		var answer reconciler.Event
+		if len(m.answers) > 0 {
+			probed, answer = m.probed, m.answers[0]
+		}
+		probes := m.probes
 		if len(m.due) > 0 {
 			timer.Reset(time.Until(m.due[0].at))
 		} else {
@@ -135,6 +154,10 @@ func (m *Machine) run() {
 			m.accept(w, daemons)
 		case events <- next:
 			m.delivered(next, daemons)
+		case w := <-probes:
+			m.probe(w, daemons)
+		case probed <- answer:
+			m.answered(daemons)
 		case <-timer.C:
 		case <-m.wake:
 		case <-m.done:
@@ -196,7 +219,7 @@ func (m *Machine) accept(w reconciler.Work, daemons int) {
 	m.seq++
 	key := m.seq
 	m.works[key] = w
-	m.taken(w)
+	h := m.taken(w)
 	var takes time.Duration
 	if m.config.Takes != nil {
 		takes = m.config.Takes(w)
@@ -204,17 +227,22 @@ func (m *Machine) accept(w reconciler.Work, daemons int) {
 	m.after(takes, func() {
 		if _, under := m.works[key]; under {
 			delete(m.works, key)
+			if h != nil {
+				m.runHook(m.group(w.Replica), h)
+				return
+			}
 			m.finish(w)
 		}
 	})
 }
 
-// taken notes that w was accepted, and says when that breaks a promise.
-func (m *Machine) taken(w reconciler.Work) {
+// taken notes that w was accepted, and says when that breaks a promise. It answers
+// the hook that w is.
+func (m *Machine) taken(w reconciler.Work) *hook {
 	g := m.group(w.Replica)
 	switch w.Verb {
 	case reconciler.VerbStart:
-		m.record(g, Record{What: StartTaken, Run: w.Run, Service: w.Service})
+		m.record(g, Record{What: StartTaken, Run: w.Run, Service: w.Service, Init: w.Init})
 		if g.main != nil || g.working == reconciler.VerbStart {
 			m.broken(AtMostOne, "start of %v run %d while run %d lives or starts", w.Replica, w.Run, g.run)
 		} else if len(g.procs) > 0 && !g.intruded() {
@@ -222,6 +250,9 @@ func (m *Machine) taken(w reconciler.Work) {
 		}
 		if w.Run <= g.lastStart {
 			m.broken(RunsDiffer, "start of %v as run %d after run %d", w.Replica, w.Run, g.lastStart)
+		}
+		if g.hook != nil {
+			m.broken(PostStopAlone, "start of %v run %d while %v runs", w.Replica, w.Run, g.hook.work.Hook)
 		}
 		g.lastStart = w.Run
 		g.claim(m, w)
@@ -234,9 +265,16 @@ func (m *Machine) taken(w reconciler.Work) {
 	case reconciler.VerbCheck:
 		m.record(g, Record{What: CheckTaken, Run: w.Run, Service: w.Service})
 	case reconciler.VerbInspect:
+	case reconciler.VerbHook:
+		return m.hookTaken(g, w)
+	case reconciler.VerbRelease:
+		if g.main != nil || g.working == reconciler.VerbStart {
+			m.broken(ReleasedAfterEnd, "release of %v while run %d lives or starts", w.Replica, g.run)
+		}
 	default:
 		panic(fmt.Sprintf("hosttest: work of unknown verb %d", w.Verb))
 	}
+	return nil
 }
 
 // finish answers w.
@@ -255,11 +293,19 @@ func (m *Machine) finish(w reconciler.Work) {
 	case reconciler.VerbInspect:
 		answer.Kind = reconciler.EventInspected
 		answer.Processes = g.list()
+		if g.hook != nil {
+			answer.Processes = append(answer.Processes, listed(g.hook.procs)...)
+		}
+	case reconciler.VerbHook: // of a crash: nobody hears of it, and the next host ends it
+		return
+	case reconciler.VerbRelease:
+		m.release(g, w)
+		return
 	case reconciler.VerbForget:
 		g.working = 0
 		answer.Kind = reconciler.EventForgotten
 		m.record(g, Record{What: Forgotten, Run: w.Run})
-		if len(g.procs) > 0 {
+		if len(g.procs) > 0 || g.hook != nil {
 			answer.Failure = occupied(w.Replica)
 		} else {
 			g.forgotten, g.lastStart = true, 0
@@ -281,11 +327,13 @@ func (m *Machine) Signal(id reconciler.ReplicaID, sig syscall.Signal, scope reco
 	defer m.mu.Unlock()
 	g := m.group(id)
 	m.record(g, Record{What: Signalled, Signal: sig, Scope: scope})
-	if g.told == toldEmpty || scope == reconciler.ScopeMain && g.told == toldSurvivors {
+	carriesOn := g.service != nil && g.service.Spec.Lifetime == spec.LifetimeGroup
+	if g.told == toldEmpty || scope == reconciler.ScopeMain && g.told == toldSurvivors && !carriesOn {
 		m.broken(NobodySignalled, "signal %d (scope %d) to %v, which is known to have ended", sig, scope, id)
 	}
 	for _, p := range g.all() {
-		if p == g.main || scope == reconciler.ScopeGroup {
+		// No process is another's child here: all take the place of a main process.
+		if p == g.main || g.main == nil && carriesOn || scope == reconciler.ScopeGroup {
 			m.deliver(g, p, sig)
 		}
 	}
@@ -298,8 +346,11 @@ func (m *Machine) Kill(id reconciler.ReplicaID) error {
 	defer m.mu.Unlock()
 	g := m.group(id)
 	m.record(g, Record{What: Killed})
-	if g.told == toldEmpty && g.working != reconciler.VerbStart {
+	if g.told == toldEmpty && g.working != reconciler.VerbStart && g.hook == nil {
 		m.broken(NobodySignalled, "kill of %v, which is known to have ended", id)
+	}
+	if h := g.hook; h != nil {
+		m.endHook(g, h, hookFailure(h.work.Hook, "its replica was killed"))
 	}
 	for _, p := range g.all() {
 		m.deliver(g, p, syscall.SIGKILL)
@@ -331,31 +382,4 @@ func (m *Machine) broken(promise, story string, args ...any) {
 		panic(v.Error())
 	}
 	m.config.Fail(v)
-}
-
-// due is something that happens at a time; seq keeps the order of what is due
-// at one time.
-type due struct {
-	at  time.Time
-	seq uint64
-	do  func()
-}
-
-type dueHeap []due
-
-func (h dueHeap) Len() int { return len(h) }
-func (h dueHeap) Less(i, j int) bool {
-	if h[i].at.Equal(h[j].at) {
-		return h[i].seq < h[j].seq
-	}
-	return h[i].at.Before(h[j].at)
-}
-func (h dueHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *dueHeap) Push(x any)   { *h = append(*h, x.(due)) }
-func (h *dueHeap) Pop() any {
-	old := *h
-	last := old[len(old)-1]
-	old[len(old)-1] = due{}
-	*h = old[:len(old)-1]
-	return last
 }

@@ -36,7 +36,7 @@ func TestSimulatedMachineConforms(t *testing.T) {
 // simulated is a machine to be judged that can be opened again.
 func simulated(m *hosttest.Machine) hosttest.Target {
 	return hosttest.Target{
-		Host: m, Programs: hosttest.Scripted,
+		Host: m, Programs: hosttest.Scripted, LeftBehind: m.LeftBehind, KillReleased: m.KillReleased,
 		Reopen: func(_ *testing.T, records []reconciler.Record, unclear []reconciler.ReplicaID) (next hosttest.Target, found, unclearFound []reconciler.ReplicaID) {
 			m.Crash()
 			found, unclearFound = m.Reopen(records, unclear)
@@ -49,6 +49,10 @@ func TestMachineTellsWhoeverBreaksAPromise(t *testing.T) {
 	id := reconciler.ReplicaID{Service: "web"}
 	start := func(m *hosttest.Machine, run uint64) {
 		m.Work() <- reconciler.Work{Verb: reconciler.VerbStart, Replica: id, Run: run}
+		<-m.Events()
+	}
+	hook := func(m *hosttest.Machine, h reconciler.Hook) {
+		m.Work() <- reconciler.Work{Verb: reconciler.VerbHook, Hook: h, Replica: id, Run: 9}
 		<-m.Events()
 	}
 	tests := map[string]struct {
@@ -78,6 +82,25 @@ func TestMachineTellsWhoeverBreaksAPromise(t *testing.T) {
 			<-m.Events()
 			start(m, 1)
 		}, hosttest.RunsDiffer},
+		"a hook after the end of all": {hosttest.Behaviour{}, func(m *hosttest.Machine) {
+			m.End(id, reconciler.Exit{})
+			<-m.Events()
+			synctest.Wait()
+			hook(m, reconciler.HookReload)
+		}, hosttest.HookBesideLife},
+		"a postStop beside what lives": {hosttest.Behaviour{}, func(m *hosttest.Machine) {
+			hook(m, reconciler.HookPostStop)
+		}, hosttest.PostStopAlone},
+		"a start beside a postStop": {hosttest.Behaviour{}, func(m *hosttest.Machine) {
+			m.End(id, reconciler.Exit{})
+			<-m.Events()
+			m.Work() <- reconciler.Work{Verb: reconciler.VerbHook, Hook: reconciler.HookPostStop, Replica: id, Run: 2}
+			start(m, 3)
+		}, hosttest.PostStopAlone},
+		"a release beside a main process": {hosttest.Behaviour{}, func(m *hosttest.Machine) {
+			m.Work() <- reconciler.Work{Verb: reconciler.VerbRelease, Replica: id, Run: 2}
+			<-m.Events()
+		}, hosttest.ReleasedAfterEnd},
 		"something alive is forgotten": {hosttest.Behaviour{}, func(m *hosttest.Machine) {
 			m.Work() <- reconciler.Work{Verb: reconciler.VerbForget, Replica: id, Run: 1}
 			<-m.Events()

@@ -131,7 +131,28 @@ func ScriptedBehaviour(w reconciler.Work) Behaviour {
 	if f := missing(w.Service); f != nil {
 		return Behaviour{Fails: f}
 	}
-	p := Program(w.Service.Spec.Command[1])
+	command := w.Service.Spec.Command
+	switch {
+	case w.Verb == reconciler.VerbHook:
+		command = w.Hook.Command(&w.Service.Spec)
+	case w.Verb == reconciler.VerbStart && w.Init > 0:
+		command = initCommand(w.Service.Spec.Init[w.Init-1])
+	case w.Verb == reconciler.VerbCheck:
+		for _, init := range w.Service.Spec.Init {
+			if b := scripted(Program(initCommand(init)[1])); b.Fails != nil {
+				return b
+			}
+		}
+	}
+	return scripted(Program(command[1]))
+}
+
+func initCommand(i spec.Init) []string {
+	return append(i.Command[:len(i.Command):len(i.Command)], i.Args...)
+}
+
+// scripted is how a program goes.
+func scripted(p Program) Behaviour {
 	kind, n := p.kind()
 	switch kind {
 	case "exits":

@@ -12,7 +12,7 @@ import (
 // What names a kind of Record.
 type What string
 
-// What a machine records. The first five are what was asked of it, in the order
+// What a machine records. The first six are what was asked of it, in the order
 // in which it was asked; the rest is what happened.
 const (
 	StartTaken  What = "start taken"
@@ -20,12 +20,15 @@ const (
 	ForgetTaken What = "forget taken"
 	Signalled   What = "signalled"
 	Killed      What = "killed"
+	HookTaken   What = "hook taken"
 
 	Started     What = "started"
 	StartFailed What = "start failed"
 	Exited      What = "exited"
 	Emptied     What = "emptied"
 	Forgotten   What = "forgotten"
+	HookEnded   What = "hook ended"
+	Released    What = "released"
 )
 
 // Record is something that the machine did or was asked to do. MainLives and
@@ -42,6 +45,10 @@ type Record struct {
 	Scope   reconciler.Scope
 	Exit    reconciler.Exit
 	Failure *reconciler.Failure
+	Init    int32 // of StartTaken
+	Hook    reconciler.Hook
+	// Superseded says that a hook was ended by the next one, and is not answered.
+	Superseded bool
 
 	MainLives bool // the main process lives
 	Lives     int  // processes of the group that live, the main one included
@@ -71,6 +78,13 @@ const (
 	// OneWorkAtATime: no second Start or Forget of a replica while one is being
 	// worked on.
 	OneWorkAtATime = "OneWorkAtATime"
+	// PostStopAlone: no hook PostStop while something of the replica lives or starts,
+	// and no start while it runs.
+	PostStopAlone = "PostStopAlone"
+	// HookBesideLife: no other hook when all is known to be gone.
+	HookBesideLife = "HookBesideLife"
+	// ReleasedAfterEnd: no Release while the main process lives or starts.
+	ReleasedAfterEnd = "ReleasedAfterEnd"
 	// RunsDiffer: no run number is used for two runs of a replica.
 	RunsDiffer = "RunsDiffer"
 )

@@ -19,8 +19,9 @@ func (m *Machine) Crash() {
 
 func (m *Machine) crash() {
 	m.daemons++
-	m.down, m.queue = true, nil
+	m.down, m.queue, m.answers = true, nil, nil
 	m.work, m.events = make(chan reconciler.Work), make(chan reconciler.Event)
+	m.probes, m.probed = make(chan reconciler.ProbeWork), make(chan reconciler.Event)
 	for _, key := range slices.Sorted(maps.Keys(m.works)) {
 		w := m.works[key]
 		delete(m.works, key)
@@ -28,6 +29,9 @@ func (m *Machine) crash() {
 		if m.config.Survives != nil && m.config.Survives(w) {
 			m.finish(w)
 		}
+	}
+	for _, g := range m.groups {
+		m.dropHook(g)
 	}
 	m.poke()
 }
