@@ -4,11 +4,13 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"svc.d/reconciler"
 	"svc.d/reconciler/logs"
+	"svc.d/spec"
 )
 
 // Kept is what an earlier daemon, or an earlier image of this process, knew.
@@ -25,6 +27,21 @@ type Kept struct {
 	Pidfds map[reconciler.ReplicaID]int
 	// Tree is the locked descriptor of our cgroup, carried likewise; 0 is none.
 	Tree int
+	// Notify is the socket on which services tell of themselves, carried likewise;
+	// 0 is none.
+	Notify int
+	// Stored is what services have given the image before this one to keep, carried
+	// likewise. The host owns the descriptors.
+	Stored map[reconciler.ReplicaID][]StoredFD
+	// Early are messages that the image before this one has read and not told.
+	Early map[reconciler.ReplicaID][][]byte
+}
+
+func (k *Kept) notify() int {
+	if k == nil {
+		return 0
+	}
+	return k.Notify
 }
 
 // adoption takes over what lives. It is used once, by Open.
@@ -46,16 +63,20 @@ func (h *Host) adopt(kept *Kept) error {
 		a.records[kept.Records[n].Instance.ID] = &kept.Records[n]
 	}
 	for _, t := range h.trees {
-		ids, err := t.list(h.log)
+		ids, err := t.replicas(&h.leftBehind, h.log)
 		if err != nil {
 			return err
 		}
+		t.endCommands(ids)
 		for _, id := range ids {
 			// An earlier daemon may have left an empty one elsewhere.
 			if first := a.trees[id]; first == nil || a.empty(id, first) {
 				a.trees[id] = t
 			}
 		}
+	}
+	if h.grouping == grouping(h.sessions) {
+		h.endStrayCommands()
 	}
 	groups := a.identifyAll()
 	for id, r := range a.records {
@@ -75,6 +96,8 @@ func (h *Host) adopt(kept *Kept) error {
 	if kept.Pidfds != nil {
 		h.reapInherited()
 	}
+	h.restoreStored(kept.Stored, func(id reconciler.ReplicaID) bool { return a.records[id] != nil || h.groups[id] != nil })
+	h.restoreEarly(kept.Early)
 	for _, r := range a.records {
 		h.restored = append(h.restored, *r)
 	}
@@ -82,6 +105,19 @@ func (h *Host) adopt(kept *Kept) error {
 		return a.records[reconciler.ReplicaID(id)] != nil || h.groups[reconciler.ReplicaID(id)] != nil
 	})
 	return nil
+}
+
+// startLag is how much later than a program's first line its start may be noted.
+const startLag = 20 * time.Millisecond
+
+// mainOver reports whether a record tells that the main process has ended: what may
+// be left is waited for, and no exit is told any more.
+func mainOver(i *reconciler.Instance) bool { return !i.EndedAt.IsZero() || i.Detached() }
+
+// carriesOn reports whether the run of a record lasts as long as anything of it
+// lives.
+func carriesOn(i *reconciler.Instance) bool {
+	return i.Spec != nil && i.Spec.Spec.Lifetime == spec.LifetimeGroup
 }
 
 // living is a group whose record tells of a main process that had not ended.
@@ -98,7 +134,7 @@ func (a *adoption) identifyAll() map[reconciler.ReplicaID]*living {
 	var unknown []*living
 	for id, r := range a.records {
 		i := &r.Instance
-		if i.StartedAt.IsZero() || !i.EndedAt.IsZero() || !i.GoneAt.IsZero() {
+		if i.StartedAt.IsZero() || mainOver(i) || !i.GoneAt.IsZero() {
 			continue
 		}
 		l := &living{group: a.group(id, r)}
@@ -128,7 +164,7 @@ func (a *adoption) record(id reconciler.ReplicaID, r *reconciler.Record, l *livi
 	switch {
 	case l != nil:
 		a.running(id, r, l)
-	case !r.Instance.GoneAt.IsZero() || r.Instance.StartedAt.IsZero() && r.Instance.EndedAt.IsZero():
+	case !r.Instance.GoneAt.IsZero() || r.Instance.StartedAt.IsZero() && !mainOver(&r.Instance):
 		a.idle(id, r)
 	default:
 		a.survived(id, r)
@@ -138,6 +174,10 @@ func (a *adoption) record(id reconciler.ReplicaID, r *reconciler.Record, l *livi
 // running is for a record whose main process had not ended.
 func (a *adoption) running(id reconciler.ReplicaID, r *reconciler.Record, l *living) {
 	g := l.group
+	if i := &r.Instance; l.like != gone && i.Spec != nil && i.Init == 0 && (i.Life == nil || i.Life.LineAt.IsZero()) {
+		// Also what was written before the start was noted.
+		a.h.awaitLine(g, i.Spec, i.StartedAt.Add(-startLag))
+	}
 	switch l.like {
 	case same:
 		if readable(g.pidfd) && !l.carried {
@@ -151,6 +191,7 @@ func (a *adoption) running(id reconciler.ReplicaID, r *reconciler.Record, l *liv
 		if !readable(g.pidfd) {
 			a.h.adopted++
 		}
+		a.h.unled(g)
 		a.h.groups[id] = g
 		a.h.watchMain(g)
 	case unclear:
@@ -257,11 +298,12 @@ func (a *adoption) marked(id reconciler.ReplicaID, run uint64, in grouping) bool
 	}
 	r, err := a.kept.Decode(data)
 	i := &r.Instance
-	if err != nil || i.ID != id || i.Run <= run || i.StartedAt.IsZero() || !i.EndedAt.IsZero() {
+	if err != nil || i.ID != id || i.Run <= run || i.StartedAt.IsZero() || mainOver(i) {
 		return false
 	}
 	g := newGroup(id, t)
-	g.run, g.pid, g.ticks, g.startedAt = i.Run, i.Pid, i.StartTicks, i.StartedAt
+	g.run, g.pid, g.ticks, g.startedAt, g.carriesOn = i.Run, i.Pid, i.StartTicks, i.StartedAt, carriesOn(i)
+	g.speaks = a.h.speaks(i)
 	fd, v := a.h.identify(g)
 	if v != same {
 		return false
@@ -282,6 +324,8 @@ func (a *adoption) group(id reconciler.ReplicaID, r *reconciler.Record) *group {
 	}
 	g := newGroup(id, in)
 	g.run, g.startedAt = r.Instance.Run, r.Instance.StartedAt
+	g.carriesOn = carriesOn(&r.Instance)
+	g.speaks = a.h.speaks(&r.Instance)
 	// Whether somebody killed the group meanwhile is not known.
 	g.killed = true
 	return g

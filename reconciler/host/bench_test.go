@@ -117,3 +117,45 @@ func BenchmarkRestart(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkExec is the time that a command beside a main process takes from its
+// start to its end. BenchmarkStartToEnd is the same of a main process.
+func BenchmarkExec(b *testing.B) { benchmarkToEnd(b, true) }
+
+func BenchmarkStartToEnd(b *testing.B) { benchmarkToEnd(b, false) }
+
+func benchmarkToEnd(b *testing.B, exec bool) {
+	for name, o := range map[string]host.Options{"cgroups": {}, "sessions": {NoCgroups: true}} {
+		b.Run(name, func(b *testing.B) {
+			dir := b.TempDir()
+			o.StateDir, o.Output = filepath.Join(dir, "state"), capture(dir)
+			h, err := host.Open(o)
+			if err != nil {
+				b.Skip(err)
+			}
+			start := func(id reconciler.ReplicaID, s *spec.Service) {
+				h.Work() <- reconciler.Work{Verb: reconciler.VerbStart, Replica: id, Run: 1, Service: s}
+				if e := <-h.Events(); e.Kind != reconciler.EventStarted {
+					b.Fatalf("%+v", e)
+				}
+			}
+			s := web("/bin/sleep", "1000")
+			start(web0, s)
+			for b.Loop() {
+				if exec {
+					if _, _, f := h.Exec(b.Context(), reconciler.ProbeWork{Replica: web0, Service: s}, []string{"/bin/true"}, 1024); f != nil {
+						b.Fatal(*f)
+					}
+					continue
+				}
+				start(reconciler.ReplicaID{Service: "other"}, web("/bin/true"))
+				<-h.Events()
+			}
+			_ = h.Kill(web0)
+			<-h.Events()
+			if err := h.Close(); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+}

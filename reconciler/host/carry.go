@@ -30,6 +30,9 @@ func (h *Host) Resume() { h.watcher.resume() }
 type Carried struct {
 	Pidfds map[reconciler.ReplicaID]int
 	Tree   int // 0 is none
+	Notify int // the socket on which services tell of themselves; 0 is none
+	Stored map[reconciler.ReplicaID][]StoredFD
+	Early  map[reconciler.ReplicaID][][]byte // messages of sd_notify(3) that were read and not told
 }
 
 // Carry lists what the successor needs. The host must be paused, and no start
@@ -51,6 +54,7 @@ func (h *Host) Carry() Carried {
 	if t, ok := h.grouping.(*cgroupTree); ok {
 		c.Tree = t.rootFD
 	}
+	c.Notify, c.Stored, c.Early = max(h.notifier.fd, 0), h.allStored(), h.allEarly()
 	return c
 }
 

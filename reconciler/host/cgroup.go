@@ -23,6 +23,7 @@ const probeName = "_probe"
 // costs a quarter of a start.
 type cgroupTree struct {
 	root   string // absolute path of our own group
+	name   string // what /proc/PID/cgroup calls it; empty is unknown
 	rootFD int
 	events int // cgroup.events of our own group
 }
@@ -89,12 +90,6 @@ func (t *cgroupTree) prepare(id reconciler.ReplicaID, killed bool) (string, bool
 	return t.prepare(id, true)
 }
 
-// hasGroups says whether there are groups below the one of this name.
-func (t *cgroupTree) hasGroups(name string) bool {
-	var st unix.Stat_t
-	return unix.Fstatat(t.rootFD, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Nlink > 2
-}
-
 // allFrozen reads whether our own group is frozen, and with it all below. It
 // costs one system call: each first start asks.
 func (t *cgroupTree) allFrozen() bool {
@@ -128,7 +123,7 @@ func (t *cgroupTree) read(path string, buf []byte) ([]byte, error) {
 	return buf[:max(n, 0)], err
 }
 
-// survivors implements grouping. Some kernels (6.19) take a process out of its
+// survivors implements grouping. What runs for hooks and probes is none. Some kernels (6.19) take a process out of its
 // group only after it has ended, so a populated group whose members have all
 // ended is looked at again for a moment.
 func (t *cgroupTree) survivors(g *group) ([]int32, bool) {
@@ -142,10 +137,10 @@ func (t *cgroupTree) survivors(g *group) ([]int32, bool) {
 		case err != nil:
 			return nil, true // out of descriptors: who cannot be seen may live
 		}
-		if pids, alive := t.members(name, dead); len(pids) > 0 || alive {
+		if pids, alive := t.own(name, dead); len(pids) > 0 || alive {
 			return pids, true
 		}
-		if try == 20 {
+		if try == 20 || t.commandLives(name) {
 			return nil, false
 		}
 		time.Sleep(time.Duration(try) * 50 * time.Microsecond)
@@ -156,7 +151,15 @@ func (t *cgroupTree) survivors(g *group) ([]int32, bool) {
 // dead. unseen is true when there are processes of another pid namespace, or it
 // cannot be told.
 func (t *cgroupTree) members(name string, dead int32) (pids []int32, unseen bool) {
+	return t.list(name, dead, func(string) bool { return false })
+}
+
+// list is members without those of the groups that are to be skipped.
+func (t *cgroupTree) list(name string, dead int32, skip func(path string) bool) (pids []int32, unseen bool) {
 	t.walk(name, func(path string) {
+		if skip(path) {
+			return
+		}
 		data, err := os.ReadFile(path + "/cgroup.procs")
 		if err != nil {
 			unseen = unseen || !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV)

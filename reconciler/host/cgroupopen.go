@@ -115,7 +115,8 @@ func openCgroupEvents(root string, fd int) (*cgroupTree, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("cannot read our cgroup %s: %w", root, err)
 	}
-	return &cgroupTree{root: root, rootFD: fd, events: events}, nil
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	return &cgroupTree{root: root, name: cgroupName(string(mounts), root), rootFD: fd, events: events}, nil
 }
 
 // errTreeInUse is that another daemon lives there.
@@ -180,8 +181,8 @@ func below(dir, path string) (string, bool) {
 	return rest, ok && (rest == "" || rest[0] == '/')
 }
 
-// list lists the replicas that have a group.
-func (t *cgroupTree) list(log logr.Logger) ([]reconciler.ReplicaID, error) {
+// replicas lists the replicas that have a group. Groups of what lives on go to left.
+func (t *cgroupTree) replicas(left *leftBehind, log logr.Logger) ([]reconciler.ReplicaID, error) {
 	entries, err := os.ReadDir(t.root)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list our cgroup: %w", err)
@@ -199,6 +200,7 @@ func (t *cgroupTree) list(log logr.Logger) ([]reconciler.ReplicaID, error) {
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("cannot read the cgroup %s: %w", e.Name(), err)
+		case populated && left.add(t, e.Name()):
 		case populated:
 			log.Info("Left a cgroup alone that is not ours", "cgroup", filepath.Join(t.root, e.Name()))
 		default:

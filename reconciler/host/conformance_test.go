@@ -27,6 +27,8 @@ func TestTheMachineConforms(t *testing.T) {
 func target(m *machine, degraded bool) hosttest.Target {
 	return hosttest.Target{
 		Host: m.host, Programs: hosttest.Shell, Degraded: degraded,
+		LeftBehind:   func() map[string][]reconciler.Process { return m.host.LeftBehind() },
+		KillReleased: func(pid int32) { _ = unix.Kill(int(pid), unix.SIGKILL) },
 		Reopen: func(t *testing.T, records []reconciler.Record, unclear []reconciler.ReplicaID) (hosttest.Target, []reconciler.ReplicaID, []reconciler.ReplicaID) {
 			t.Helper()
 			if err := m.host.Close(); err != nil {

@@ -19,6 +19,15 @@
 // stage, which knows which step failed and reports it. Plain services do not
 // pay for it.
 //
+// # Commands beside a main process
+//
+// A hook or a probe is spawned as a main process is, into a group of its own below
+// that of the replica ("web-0/_exec.7"), made new each time. So all that it leaves
+// can be killed, the kill of the replica is its own too, and it is not taken for
+// something that the main process has left. One goroutine waits for each that runs.
+// What does not go after a kill holds up the next start of its replica, and nobody
+// else.
+//
 // # Threads that fork
 //
 // A fork copies the table of descriptors and the exec closes the copies, which
@@ -28,6 +37,17 @@
 // nothing there, so such a thread opens by path what a child gets, and the
 // child's pidfd is opened by who has asked, while nobody can reap the child. The
 // probe and the exec stage are forked from the table of the process.
+//
+// # What services tell of themselves
+//
+// Services with notify: Systemd share one socket (notify.go). Whose a message is
+// tells the cgroup of the process that has sent it, which the kernel names; without
+// cgroups its session or its mark. What a main process says last is read before its
+// end is told. Descriptors that a service stores (fdstore.go) are given to its next
+// run by the exec stage, because LISTEN_PID must be the number of the process
+// itself; services without pay for none of it. What a service sends is never waited
+// for: its descriptors are closed by somebody else, and only of pipes, sockets and
+// terminals is it asked whether they have hung up.
 //
 // # What Open changes in the process
 //

@@ -12,27 +12,31 @@ import (
 	"svc.d/spec"
 )
 
-// readEnvFiles reads the files of envFrom, in order.
-func readEnvFiles(list []spec.EnvFrom) ([]spec.EnvVar, *reconciler.Failure) {
+// readEnvFiles reads the files of envFrom, in order. meant is a digest of what each
+// path means; one that is missing and optional means nothing.
+func readEnvFiles(list []spec.EnvFrom) (vars []spec.EnvVar, meant map[string]string, f *reconciler.Failure) {
 	const limit = 1 << 20 // far more than execve takes
-	var vars []spec.EnvVar
+	if len(list) > 0 {
+		meant = make(map[string]string, len(list))
+	}
 	for _, from := range list {
 		data, err := readBounded(from.File, limit)
 		if err != nil {
 			if from.Optional && errors.Is(err, unix.ENOENT) {
 				continue
 			}
-			return nil, failure(reconciler.ReasonEnvFileInvalid, "cannot read the environment file %s: %v", from.File, err)
+			return nil, nil, failure(reconciler.ReasonEnvFileInvalid, "cannot read the environment file %s: %v", from.File, err)
 		}
 		parsed, err := spec.ParseEnvFile(from.File, data)
 		if err != nil {
-			return nil, &reconciler.Failure{Reason: reconciler.ReasonEnvFileInvalid, Message: err.Error()}
+			return nil, nil, &reconciler.Failure{Reason: reconciler.ReasonEnvFileInvalid, Message: err.Error()}
 		}
+		meant[from.File] = spec.DigestEnv(parsed)
 		for _, v := range parsed {
 			vars = append(vars, spec.EnvVar{Name: from.Prefix + v.Name, Value: v.Value})
 		}
 	}
-	return vars, nil
+	return vars, meant, nil
 }
 
 // readBounded reads a regular file of at most limit bytes.

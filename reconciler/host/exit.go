@@ -66,6 +66,17 @@ const killedAtBirth = time.Second
 // mainEnded is called when the pidfd of the main process is readable: all its
 // threads have ended.
 func (h *Host) mainEnded(g *group) {
+	if g.speaks != nil {
+		// What it has said last counts, and can be told from what others say only
+		// while it is not reaped.
+		h.hear(notifyBacklog, maxToCloseAtEnd)
+		if !readable(g.pidfd) {
+			return // it has named another one, beside which commands may run on
+		}
+	}
+	if h.awaitCommands(g, func() { h.mainEnded(g) }) {
+		return
+	}
 	options := unix.WEXITED | unix.WNOHANG
 	if g.in.reapAfter() {
 		options |= unix.WNOWAIT
@@ -82,10 +93,25 @@ func (h *Host) mainEnded(g *group) {
 	}
 }
 
+// awaitCommands ends what runs beside a main process that has ended, which is told
+// after it. It says whether there is any; again is called when it is gone.
+func (h *Host) awaitCommands(g *group, again func()) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	g.closed = true
+	if !h.endCommands(g, whyMainEnded, again) {
+		return false
+	}
+	if g.pidfd >= 0 {
+		h.watcher.remove(g.pidfd, g.pidfdToken) // it stays readable
+	}
+	return true
+}
+
 // tellEnded tells that the main process has ended.
 func (h *Host) tellEnded(g *group, exit reconciler.Exit) {
 	keep := g.in.reapAfter()
-	pids, alive := g.in.survivors(g)
+	pids, alive := h.left(g)
 
 	h.mu.Lock()
 	if exit.Signal == unix.SIGKILL && time.Since(g.startedAt) < killedAtBirth {
@@ -101,7 +127,7 @@ func (h *Host) tellEnded(g *group, exit reconciler.Exit) {
 	}
 	e := reconciler.Event{Kind: reconciler.EventExited, Replica: g.id, Run: g.run, Exit: exit}
 	if alive {
-		g.phase = phaseEnded
+		g.phase, g.closed = phaseEnded, false
 		e.Processes = describe(pids)
 	} else {
 		g.phase = phaseIdle
@@ -128,6 +154,7 @@ func (h *Host) awaitTracer(g *group, err error) {
 	h.mu.Lock()
 	pidfd, err := unix.FcntlInt(uintptr(g.pidfd), unix.F_DUPFD_CLOEXEC, 0)
 	h.watcher.remove(g.pidfd, g.pidfdToken)
+	g.waited = max(g.waited, 1)
 	h.mu.Unlock()
 	if err != nil {
 		h.watcher.after(retryAfter, func() { h.watchMain(g) })
@@ -184,9 +211,14 @@ func (h *Host) survivorsChanged(g *group) {
 			var buf [256]byte
 			_, _ = unix.Pread(g.eventsFD, buf[:], 0) // reading arms the next notification
 		}
+		if h.settling(g) {
+			return
+		}
 		pids, alive := g.in.survivors(g)
 		if !alive {
-			h.groupEmptied(g)
+			if !h.awaitLast(g) {
+				h.groupEmptied(g)
+			}
 			return
 		}
 		switch h.watchOne(g, pids) {
@@ -200,11 +232,49 @@ func (h *Host) survivorsChanged(g *group) {
 	}
 }
 
+// settling says that nobody need look at what is left.
+func (h *Host) settling(g *group) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return g.settling
+}
+
+// awaitLast ends what runs in a group that is empty otherwise. It says whether
+// there is any; its end is looked at.
+func (h *Host) awaitLast(g *group) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	g.closed = true
+	// The answers of hooks come before Emptied: nobody looks until they were given.
+	g.settling = h.endCommands(g, "nothing of the run lives", func() { h.settled(g) })
+	return g.settling || len(g.stuck) > 0
+}
+
+// settled has the group looked at. The watcher's goroutine calls it.
+func (h *Host) settled(g *group) {
+	h.mu.Lock()
+	g.settling = false
+	h.mu.Unlock()
+	h.lookAgain(g)
+}
+
+// left lists what a main process has left. What was killed and does not go is of
+// it.
+func (h *Host) left(g *group) (pids []int32, alive bool) {
+	pids, alive = g.in.survivors(g)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range g.stuck {
+		pids, alive = append(pids, c.pid), true
+	}
+	return pids, alive
+}
+
 // lookAgain is survivorsChanged after a time in which everything may have
 // happened.
 func (h *Host) lookAgain(g *group) {
 	h.mu.Lock()
-	waiting := g.phase == phaseEnded
+	waiting := g.phase == phaseEnded && !g.settling
 	h.mu.Unlock()
 	if waiting {
 		h.watchSurvivors(g)

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -35,6 +37,10 @@ type group struct {
 	// killed says that cgroup.kill was written: see cgroupTree.prepare.
 	killed    bool
 	startedAt time.Time
+	// awaitsLine says that a line of its output is looked for.
+	awaitsLine bool
+	// lineSeen says that it was, and is still to be told.
+	lineSeen bool
 	// pid is the main process's and, without cgroups, the session's number.
 	pid int32
 	// pidfd is -1 when there is no unreaped main process.
@@ -44,6 +50,30 @@ type group struct {
 	// Tokens of the watcher that belong to the descriptors.
 	pidfdToken, eventsToken, survivorToken uint64
 	stage                                  *stage
+	// carriesOn says that the run lasts as long as anything of it lives.
+	carriesOn bool
+	// envFiles is what Started tells of the files of envFrom.
+	envFiles string
+
+	// hook is the one that was taken last and has not ended; commands are all that
+	// run beside the main process or were just killed, stuck those that do not go.
+	hook            *command
+	commands, stuck map[*command]struct{}
+	// settling says that somebody is at what lives in it, and has it looked at
+	// afterwards: a worker takes it out, or commands are being ended.
+	settling bool
+	// closed says that no command may be started beside the processes: the last one
+	// has ended, whether that was told or not.
+	closed bool
+	// afterCommands is called when there are no commands any more.
+	afterCommands func()
+	// speaks is who may tell of the run with sd_notify(3); nil is nobody. untold
+	// says that Started was not told yet: early is what was said by then.
+	speaks *speaker
+	untold bool
+	// refusedMain says that the log has it that a MAINPID= was refused.
+	refusedMain bool
+	early       []heard
 }
 
 func newGroup(id reconciler.ReplicaID, in grouping) *group {
@@ -86,6 +116,34 @@ type grouping interface {
 	kill(g *group) error
 	// forget removes what is kept for a replica in whose group nothing lives.
 	forget(id reconciler.ReplicaID) error
+}
+
+// signalRest signals the one that has taken the place of a main process that has
+// ended: whose parent is none of the others. When that is not exactly one, it is
+// all of them.
+func (g *group) signalRest(sig syscall.Signal) error {
+	pids, _ := g.in.survivors(g)
+	var first []int32
+	for _, pid := range pids {
+		if s, ok := readStat(pid); ok && !slices.Contains(pids, s.parent) {
+			first = append(first, pid)
+		}
+	}
+	if len(first) != 1 {
+		first = pids
+	}
+	_, err := signalAll(first, sig, func() map[int32]bool {
+		set := map[int32]bool{}
+		now, _ := g.in.survivors(g)
+		for _, pid := range now {
+			set[pid] = true
+		}
+		return set
+	})
+	if err != nil {
+		return fmt.Errorf("cannot signal what carries on of %s: %w", g.id, err)
+	}
+	return nil
 }
 
 // signalAll sends sig to those of the pids that still belong after a pidfd of

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/go-logr/logr"
@@ -20,7 +21,9 @@ import (
 type Options struct {
 	// StateDir is the daemon's state directory. The name of our cgroup comes
 	// from its absolute path, and the file "cgroups" in it names the cgroups
-	// that daemons of this boot have used.
+	// that daemons of this boot have used. The socket "notify" in it is for
+	// services; when one of another user needs it, the directory is made searchable
+	// for all.
 	StateDir string
 	// CgroupRoot is the cgroup below which ours is made; empty is the one that
 	// we run in.
@@ -81,6 +84,8 @@ type Host struct {
 	watcher *watcher
 	reaper  *reaper // nil when no orphans come to this process
 
+	notifier notifier
+
 	// forks is held for reading from a fork until its child is registered: who
 	// looks for children that are not ours waits for that.
 	forks sync.RWMutex
@@ -88,7 +93,18 @@ type Host struct {
 	mu     sync.Mutex
 	groups map[reconciler.ReplicaID]*group
 	checks map[*stage]struct{}
-	trials map[int32]struct{} // pids of Try
+	trials map[int32]struct{} // pids of Try, and of commands
+	closed bool               // no command may be started
+
+	commands    sync.WaitGroup
+	lastCommand atomic.Uint64
+	leftBehind  leftBehind
+	former      map[int]*group // pidfds of processes that are main ones no more
+	stored      map[reconciler.ReplicaID]*fdStore
+	// storedFDs is how many descriptors are in all stores, storedLast the number of
+	// the latest.
+	storedFDs  int
+	storedLast uint64
 
 	found, unclear []reconciler.ReplicaID
 	restored       []reconciler.Record
@@ -113,8 +129,8 @@ func Open(o Options) (*Host, error) {
 		log: o.Log, output: o.Output, uid: uint32(unix.Geteuid()), gid: uint32(unix.Getegid()), executable: o.Executable,
 		remote: newRemotePaths(o.RemotePaths),
 		work:   make(chan reconciler.Work), events: make(chan reconciler.Event), done: make(chan struct{}),
-		groups: map[reconciler.ReplicaID]*group{}, checks: map[*stage]struct{}{}, trials: map[int32]struct{}{},
-		null: -1, step: o.Step,
+		groups: map[reconciler.ReplicaID]*group{}, checks: map[*stage]struct{}{}, trials: map[int32]struct{}{}, former: map[int]*group{}, stored: map[reconciler.ReplicaID]*fdStore{},
+		null: -1, step: o.Step, notifier: notifier{fd: -1},
 	}
 	if err := h.open(o); err != nil {
 		h.release()
@@ -164,6 +180,7 @@ func (h *Host) open(o Options) error {
 	if err := h.openGroupings(o); err != nil {
 		return err
 	}
+	h.openNotifier(o.StateDir, o.Kept.notify())
 	return h.adopt(o.Kept)
 }
 
@@ -184,6 +201,7 @@ func (h *Host) Events() <-chan reconciler.Event { return h.events }
 func (h *Host) Close() error {
 	close(h.done)
 	h.workers.wait()
+	h.closeCommands()
 	h.reaper.close()
 	h.watcher.close()
 	h.mu.Lock()
@@ -192,7 +210,17 @@ func (h *Host) Close() error {
 		s.close()
 	}
 	for _, g := range h.groups {
+		h.dropEarly(g)
 		g.closeAll()
+	}
+	for n := range h.notifier.limbo {
+		h.notifier.closer.close(h.notifier.limbo[n].fds)
+	}
+	for id := range h.stored {
+		h.dropStored(id)
+	}
+	for fd := range h.former {
+		_ = unix.Close(fd)
 	}
 	h.mu.Unlock()
 	var err error
@@ -214,6 +242,7 @@ func (h *Host) release() {
 		h.signals.close()
 	}
 	h.remote.close()
+	h.notifier.close()
 	if h.null >= 0 {
 		_ = unix.Close(h.null)
 		h.null = -1
@@ -238,6 +267,9 @@ func (h *Host) Signal(id reconciler.ReplicaID, sig syscall.Signal, scope reconci
 	}
 	switch scope {
 	case reconciler.ScopeMain:
+		if g.phase == phaseEnded && g.carriesOn {
+			return g.signalRest(sig)
+		}
 		if g.phase != phaseRunning || g.pidfd < 0 && g.pid == 0 {
 			return nil // it has ended, told or not
 		}
@@ -258,6 +290,11 @@ func (h *Host) Kill(id reconciler.ReplicaID) error {
 	g := h.groups[id]
 	if g == nil {
 		return nil
+	}
+	const why = "its replica was killed"
+	h.endCommands(g, why, g.afterCommands)
+	if g.hook != nil {
+		g.hook.end(why) // it may not have begun
 	}
 	err := g.in.kill(g)
 	if g.pidfd >= 0 {

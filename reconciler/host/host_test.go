@@ -78,6 +78,9 @@ func open(t *testing.T, o host.Options) *machine {
 			t.Error(err)
 		}
 	})
+	if !o.NoCgroups && h.CgroupRoot() == "" && os.Getuid() != 0 {
+		t.Skip("needs cgroups: ", h.Conditions())
+	}
 	return m
 }
 

@@ -82,6 +82,9 @@ func (h *Host) identifyAgain(g *group) {
 // mainGone tells of a main process that ended while nobody looked. What lives in
 // its group is left by it, or is of a later run that was not written down.
 func (h *Host) mainGone(g *group) {
+	if h.awaitCommands(g, func() { h.mainGone(g) }) {
+		return
+	}
 	h.mu.Lock()
 	h.leaderless(g)
 	g.pid = 0

@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,30 +140,43 @@ func trace() int {
 	return 0
 }
 
+// holdTraced kills a process and holds its end back from its parent, until let is
+// called.
+func holdTraced(pid int) (let func(), err error) {
+	c := exec.Command("/proc/self/exe")
+	c.Env = []string{"HOST_TEST_ACT=trace", "HOST_TEST_PATH=" + strconv.Itoa(pid)}
+	hold, err := c.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	told, err := c.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Start(); err != nil {
+		return nil, err
+	}
+	let = func() {
+		hold.Close()
+		_ = c.Wait()
+	}
+	var line [64]byte
+	n, _ := told.Read(line[:])
+	if string(line[:n]) != "killed\n" {
+		let()
+		return nil, fmt.Errorf("needs the right to trace: %s", line[:n])
+	}
+	return let, nil
+}
+
 func TestATracedProcessThatEndedIsNoHotLoop(t *testing.T) {
 	forBoth(t, func(t *testing.T, m *machine) {
 		e := m.start(web("/bin/sleep", "1000"))
-		c := exec.Command("/proc/self/exe")
-		c.Env = []string{"HOST_TEST_ACT=trace", "HOST_TEST_PATH=" + strconv.Itoa(int(e.Pid))}
-		hold, err := c.StdinPipe()
+		let, err := holdTraced(int(e.Pid))
 		if err != nil {
-			t.Fatal(err)
-		}
-		told, err := c.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
-		var line [64]byte
-		n, _ := told.Read(line[:])
-		if string(line[:n]) != "killed\n" {
-			hold.Close()
-			_ = c.Wait()
 			m.kill()
 			m.want(reconciler.EventExited)
-			t.Skipf("needs the right to trace: %s", line[:n])
+			t.Skip(err)
 		}
 		pidfd, err := unix.PidfdOpen(int(e.Pid), 0)
 		if err != nil {
@@ -180,11 +194,10 @@ func TestATracedProcessThatEndedIsNoHotLoop(t *testing.T) {
 		if used := processorTime(t) - before; used > 3e8 {
 			t.Errorf("used %d ms of processor time while waiting", used/1e6)
 		}
-		hold.Close()
+		let()
 		if e := m.want(reconciler.EventExited).Exit; e.Signal != syscall.SIGKILL {
 			t.Errorf("ended with %+v", e)
 		}
-		_ = c.Wait()
 	})
 }
 

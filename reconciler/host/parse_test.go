@@ -50,7 +50,7 @@ func TestParseReplicaID(t *testing.T) {
 func TestParseStat(t *testing.T) {
 	line := "12 (a) b (c) S 1 12 11 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 3 0 4711 1000 5"
 	got, ok := parseStat([]byte(line))
-	want := procStat{comm: "a) b (c", state: 'S', session: 11, flags: 4194304, threads: 3, startTicks: 4711}
+	want := procStat{comm: "a) b (c", state: 'S', parent: 1, session: 11, flags: 4194304, threads: 3, startTicks: 4711}
 	if !ok || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, ok, want)
 	}
@@ -91,6 +91,7 @@ func samplePlan() plan {
 		argv: []string{"/bin/x", "", "two words"}, env: []string{"A=1", "B=\x00"}, dir: "/srv", umask: 0o77,
 		rlimits: []rlimit{{name: "nofile", resource: 7, soft: 1, hard: ^uint64(0)}},
 		who:     identity{account: account{name: "web", uid: 33, gid: 34}, groups: []uint32{1, 2}, setGroups: true, change: true},
+		listen:  3,
 	}
 }
 

@@ -19,6 +19,15 @@ type plan struct {
 	umask     int
 	rlimits   []rlimit
 	who       identity
+	// first are the programs of init commands, to be checked with argv.
+	first []string
+	// envFiles is what Started tells; the exec stage does not know it.
+	envFiles string
+	// listen is how many descriptors the program gets besides 0 to 2, LISTEN_FDS.
+	listen int
+
+	passed   []int // those descriptors, where the stage is started
+	reportFD int   // where the stage reports, in the stage
 }
 
 // rlimit is one resource limit of setrlimit(2).
@@ -41,7 +50,7 @@ func (p *plan) encode() []byte {
 			number(0)
 		}
 	}
-	for _, list := range [][]string{p.argv, p.env} {
+	for _, list := range [][]string{p.argv, p.env, p.first} {
 		number(uint64(len(list)))
 		for _, s := range list {
 			text(s)
@@ -65,6 +74,7 @@ func (p *plan) encode() []byte {
 	for _, g := range p.who.groups {
 		number(uint64(g))
 	}
+	number(uint64(p.listen))
 	return b
 }
 
@@ -98,7 +108,7 @@ func decodePlan(b []byte) (p plan, ok bool) {
 		}
 		return int(n)
 	}
-	for _, list := range []*[]string{&p.argv, &p.env} {
+	for _, list := range []*[]string{&p.argv, &p.env, &p.first} {
 		for range count() {
 			*list = append(*list, text())
 		}
@@ -114,6 +124,7 @@ func decodePlan(b []byte) (p plan, ok bool) {
 	for range count() {
 		p.who.groups = append(p.who.groups, uint32(number()))
 	}
+	p.listen = int(min(number(), maxStored))
 	return p, ok && len(p.argv) > 0
 }
 

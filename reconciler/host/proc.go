@@ -18,6 +18,7 @@ const maxProcesses = 16
 type procStat struct {
 	comm       string
 	state      byte
+	parent     int32
 	session    int32
 	flags      uint64
 	threads    uint64
@@ -58,6 +59,12 @@ func parseStat(data []byte) (s procStat, ok bool) {
 		switch field {
 		case 3:
 			s.state = f[0]
+		case 4:
+			n, err := strconv.ParseInt(string(f), 10, 32)
+			if err != nil {
+				return s, false
+			}
+			s.parent = int32(n)
 		case 6:
 			n, err := strconv.ParseInt(string(f), 10, 32)
 			if err != nil {

@@ -36,6 +36,18 @@ func perform(act string) int {
 		return inherit()
 	case "lead":
 		return leaveThreads()
+	case "keep":
+		return keepDescriptors()
+	case "say-later":
+		return sayLater(os.Getenv("HOST_TEST_PATH"))
+	case "flood":
+		return flood()
+	case "starve-store":
+		return starveStore()
+	case "guard":
+		return guard()
+	case "say":
+		return sayAndEnd()
 	case "orphans":
 		return inheritOrphans()
 	}

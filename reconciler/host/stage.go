@@ -56,11 +56,12 @@ func RunExecStage() {
 	runtime.LockOSThread()
 	unix.CloseOnExec(stagePlanFD)
 	unix.CloseOnExec(stageReportFD)
+	p, err := readPlan(stagePlanFD)
+	p.reportFD = stageReportFD
 	report := func(f *reconciler.Failure) {
-		_, _ = unix.Write(stageReportFD, []byte(string(f.Reason)+"\x00"+f.Message))
+		_, _ = unix.Write(p.reportFD, []byte(string(f.Reason)+"\x00"+f.Message))
 		unix.Exit(1)
 	}
-	p, err := readPlan(stagePlanFD)
 	if err != nil {
 		report(failure(reconciler.ReasonStartFailed, "cannot read what to start: %v", err))
 	}
@@ -75,6 +76,9 @@ func RunExecStage() {
 	// The name tells the daemon whether execve has happened, and people what
 	// hangs there.
 	_ = os.WriteFile("/proc/self/comm", []byte(stageName), 0)
+	if f := p.takePassed(); f != nil {
+		report(f)
+	}
 	report(p.run())
 }
 
@@ -97,7 +101,7 @@ func (p *plan) run() *reconciler.Failure {
 	if f != nil {
 		return f
 	}
-	if _, err := unix.Write(stageReportFD, []byte(stageReady)); err != nil {
+	if _, err := unix.Write(p.reportFD, []byte(stageReady)); err != nil {
 		return failure(reconciler.ReasonStartFailed, "cannot report: %v", err)
 	}
 	return explainExec(at(p.dir, path), syscall.Exec(path, p.argv, p.env))
@@ -114,16 +118,21 @@ func (p *plan) check() *reconciler.Failure {
 	return p.checkPaths()
 }
 
-// checkPaths looks whether those who run this could start the program.
+// checkPaths looks whether those who run this could start the programs.
 func (p *plan) checkPaths() *reconciler.Failure {
 	if f := examineDir(p.dir); f != nil {
 		return f
 	}
-	path, f := lookUp(p.argv[0], valueOf(p.env, "PATH"), p.dir)
-	if f != nil {
-		return f
+	for _, program := range append(p.first[:len(p.first):len(p.first)], p.argv[0]) {
+		path, f := lookUp(program, valueOf(p.env, "PATH"), p.dir)
+		if f != nil {
+			return f
+		}
+		if f := examine(at(p.dir, path)); f != nil {
+			return f
+		}
 	}
-	return examine(at(p.dir, path))
+	return nil
 }
 
 func (p *plan) setRlimits() *reconciler.Failure {

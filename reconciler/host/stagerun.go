@@ -55,12 +55,16 @@ func (h *Host) runStage(mode string, p *plan, out outputs, dir int, register fun
 	}
 	defer func() { _ = unix.Close(pipe[1]) }()
 	s := &stage{pidfd: -1, pipe: pipe[0]}
+	files := []uintptr{uintptr(h.null), uintptr(out.stdout), uintptr(out.stderr), uintptr(memory), uintptr(pipe[1])}
+	for _, fd := range p.passed {
+		files = append(files, uintptr(fd))
+	}
 	h.at(StepSpawnAsked)
 	h.forks.RLock()
 	defer h.forks.RUnlock()
 	pid, err := h.signals.forkExec(h.executable, []string{stageName, mode}, &syscall.ProcAttr{
 		Env:   h.stageEnv(),
-		Files: []uintptr{uintptr(h.null), uintptr(out.stdout), uintptr(out.stderr), uintptr(memory), uintptr(pipe[1])},
+		Files: files,
 		Sys:   h.attr(dir, &s.pidfd),
 	})
 	if err != nil {
@@ -106,8 +110,14 @@ func (h *Host) check(w reconciler.Work) answer {
 		e.Failure = f
 		return answer{event: e}
 	}
+	if comes(p.dir, w.Service.Spec.RuntimeDirectories) && unix.Access(p.dir, unix.F_OK) == unix.ENOENT {
+		p.dir = "/"
+	}
+	for n := range w.Service.Spec.Init {
+		p.first = append(p.first, p.initCommand(&w.Service.Spec.Init[n])[0])
+	}
 	if !p.who.change && len(p.rlimits) == 0 {
-		if _, local, f := h.local(p); local || f != nil {
+		if h.allLocal(p) {
 			e.Failure = p.checkPaths()
 			return answer{event: e}
 		}

@@ -38,6 +38,10 @@ func (h *Host) do(w reconciler.Work) answer {
 	case reconciler.VerbForget:
 		e.Kind = reconciler.EventForgotten
 		e.Failure = h.forget(w.Replica)
+	case reconciler.VerbHook:
+		return h.startHook(w)
+	case reconciler.VerbRelease:
+		return h.startRelease(w)
 	default:
 		panic(fmt.Sprintf("unknown verb %d", w.Verb))
 	}
@@ -67,16 +71,15 @@ func startFailed(w reconciler.Work, f *reconciler.Failure) reconciler.Event {
 func (h *Host) claim(w reconciler.Work) (*group, *reconciler.Failure) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	g := h.groups[w.Replica]
-	if g == nil {
-		g = newGroup(w.Replica, h.grouping)
-		h.groups[w.Replica] = g
-	}
-	if g.phase != phaseIdle {
+	g := h.groupOf(w.Replica)
+	if g.phase != phaseIdle || g.busy() {
 		return nil, occupied(w.Replica)
 	}
 	g.phase, g.run, g.in = phaseStarting, w.Run, h.grouping
-	g.waited, g.looks, g.ticks = 0, 0, 0
+	g.waited, g.looks, g.ticks, g.closed = 0, 0, 0, false
+	g.speaks, g.untold, g.refusedMain, g.pidfdToken = nil, true, false, 0
+	g.lineSeen = false
+	h.dropEarly(g)
 	return g, nil
 }
 
@@ -86,13 +89,14 @@ func occupied(id reconciler.ReplicaID) *reconciler.Failure {
 
 // launch starts the main process in a group that was claimed.
 func (h *Host) launch(g *group, w reconciler.Work) (answer, *reconciler.Failure) {
-	p, f := makePlan(&h.accounts, w.Service, w.Replica.Ordinal)
+	p, f := h.planStart(w)
 	if f != nil {
 		return answer{}, f
 	}
-	if h.grouping.reapAfter() { // without cgroups
-		p.env = append(p.env, instanceVariable+"="+h.instance+"/"+w.Replica.String())
+	if f := h.prepareNotify(g, w, p); f != nil {
+		return answer{}, f
 	}
+	defer p.closePassed()
 	path, direct, f := h.route(p)
 	if f != nil {
 		return answer{}, f
@@ -101,9 +105,10 @@ func (h *Host) launch(g *group, w reconciler.Work) (answer, *reconciler.Failure)
 	if f != nil {
 		return answer{}, f
 	}
+	h.awaitLine(g, w.Service, time.Time{})
 	h.mu.Lock()
 	killed := g.killed
-	g.killed = false
+	g.killed, g.envFiles, g.carriesOn = false, p.envFiles, w.Service.Spec.Lifetime == spec.LifetimeGroup
 	h.mu.Unlock()
 	cgroup, busy, err := h.grouping.prepare(w.Replica, killed)
 	if killed && (err != nil || busy) {
@@ -159,12 +164,13 @@ func makePlan(a *accounts, s *spec.Service, ordinal int32) (*plan, *reconciler.F
 	if f != nil {
 		return nil, f
 	}
-	files, f := readEnvFiles(s.Spec.EnvFrom)
+	files, meant, f := readEnvFiles(s.Spec.EnvFrom)
 	if f != nil {
 		return nil, f
 	}
 	inv := s.Process(ordinal, who.environment(), files)
 	p := &plan{argv: inv.Argv, env: inv.Env, dir: s.Spec.WorkingDir, umask: int(s.Spec.SecurityContext.Umask), rlimits: limits, who: who}
+	p.envFiles = s.Spec.EnvFilesDigest(func(path string) string { return meant[path] })
 	if p.dir == "" {
 		p.dir = "/"
 	}
@@ -173,7 +179,7 @@ func makePlan(a *accounts, s *spec.Service, ordinal int32) (*plan, *reconciler.F
 
 // route decides whether the program can be executed directly, and where it is.
 func (h *Host) route(p *plan) (path string, direct bool, f *reconciler.Failure) {
-	if p.umask != defaultUmask || len(p.rlimits) > 0 {
+	if p.umask != defaultUmask || len(p.rlimits) > 0 || p.listen > 0 {
 		return "", false, nil
 	}
 	return h.local(p)
@@ -283,9 +289,14 @@ func (h *Host) started(g *group, w reconciler.Work, pid int32, pidfd int) answer
 		e.StartTicks = s.startTicks
 	}
 	h.mu.Lock()
+	e.EnvFiles = g.envFiles
 	g.pid, g.pidfd, g.phase, g.startedAt, g.ticks = pid, pidfd, phaseRunning, time.Now(), e.StartTicks
 	h.mu.Unlock()
-	return answer{event: e, then: func() { h.watchMain(g) }}
+	return answer{event: e, then: func() {
+		h.tellEarly(g)
+		h.tellLine(g)
+		h.watchMain(g)
+	}}
 }
 
 func (h *Host) watchMain(g *group) {
@@ -311,6 +322,10 @@ func (h *Host) inspect(id reconciler.ReplicaID) []reconciler.Process {
 	}
 	h.mu.Unlock()
 	pids, alive := g.in.survivors(g)
+	if t, ok := g.in.(*cgroupTree); ok && t.commandLives(id.String()) {
+		pids, alive = t.members(id.String(), 0)
+		alive = alive || len(pids) > 0
+	}
 	if !alive {
 		return nil
 	}
@@ -321,13 +336,15 @@ func (h *Host) inspect(id reconciler.ReplicaID) []reconciler.Process {
 func (h *Host) forget(id reconciler.ReplicaID) *reconciler.Failure {
 	h.mu.Lock()
 	g := h.groups[id]
-	if g != nil && g.phase != phaseIdle {
+	if g != nil && (g.phase != phaseIdle || g.busy()) {
 		h.mu.Unlock()
 		return failure(reconciler.ReasonGroupOccupied, "cannot forget %s: something of it still lives", id)
 	}
 	delete(h.groups, id)
+	h.dropStored(id)
 	in := h.grouping
 	if g != nil {
+		h.dropEarly(g)
 		in = g.in
 	}
 	h.mu.Unlock()

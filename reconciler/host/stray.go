@@ -171,6 +171,9 @@ func (h *Host) markOf(pid int32) (reconciler.ReplicaID, marking) {
 		time.Sleep(time.Millisecond)
 		environ, _ = os.ReadFile(path + "/environ")
 	}
+	if h.isCommand(environ) {
+		return reconciler.ReplicaID{}, unmarked // no part of what it runs beside
+	}
 	for line := range bytes.SplitSeq(environ, []byte{0}) {
 		value, marked := bytes.CutPrefix(line, []byte(instanceVariable+"="))
 		if !marked {
@@ -235,8 +238,13 @@ func (s *strays) survivors(g *group) ([]int32, bool) {
 func (s *strays) reapAfter() bool { return false }
 
 func (s *strays) signal(g *group, sig syscall.Signal) error {
+	_, err := s.signalEach(g, sig)
+	return err
+}
+
+func (s *strays) signalEach(g *group, sig syscall.Signal) (int, error) {
 	pids, _ := s.survivors(g)
-	_, err := signalAll(pids, sig, func() map[int32]bool {
+	n, err := signalAll(pids, sig, func() map[int32]bool {
 		still := map[int32]bool{}
 		for _, pid := range s.of(nil) {
 			still[pid] = true
@@ -244,9 +252,17 @@ func (s *strays) signal(g *group, sig syscall.Signal) error {
 		return still
 	})
 	if err != nil {
-		return fmt.Errorf("cannot signal all of %s: %w", g.id, err)
+		return n, fmt.Errorf("cannot signal all of %s: %w", g.id, err)
+	}
+	return n, nil
+}
+
+// kill kills a few times: who forks while we look is seen the next time.
+func (s *strays) kill(g *group) error {
+	for range 5 {
+		if n, err := s.signalEach(g, unix.SIGKILL); n == 0 || err != nil {
+			return err
+		}
 	}
 	return nil
 }
-
-func (s *strays) kill(g *group) error { return s.signal(g, unix.SIGKILL) }

@@ -51,14 +51,18 @@ func openWatcher(log logr.Logger) (*watcher, error) {
 // after has f called once by the watcher's goroutine, when d has passed. It
 // needs no descriptor: it is for those who could not get one.
 func (w *watcher) after(d time.Duration, f func()) {
-	time.AfterFunc(d, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if !w.closed {
-			w.late = append(w.late, f)
-			_, _ = unix.Write(w.alarm, []byte{1, 0, 0, 0, 0, 0, 0, 0})
-		}
-	})
+	time.AfterFunc(d, func() { w.soon(f) })
+}
+
+// soon has f called once by the watcher's goroutine, after those that were given
+// before.
+func (w *watcher) soon(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.closed {
+		w.late = append(w.late, f)
+		_, _ = unix.Write(w.alarm, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	}
 }
 
 func (w *watcher) callLate() {

@@ -24,6 +24,9 @@ type workers struct {
 	host *Host
 	want int
 
+	// turn is held by the one worker that waits for work.
+	turn sync.Mutex
+
 	mu      sync.Mutex
 	running int // all, those that hang included
 	slow    int
@@ -56,33 +59,42 @@ func (w *workers) spawn() {
 
 func (w *workers) run() {
 	for {
-		select {
-		case work := <-w.host.work:
-			if !w.doLine(work) {
-				return
-			}
-		case <-w.host.done:
-			w.mu.Lock()
-			w.leave()
-			w.mu.Unlock()
+		work, first, open := w.receive()
+		if !open || first && !w.doLine(work) {
 			return
 		}
 	}
+}
+
+// receive receives a work, when none is received before it by another worker: two
+// of one replica would change their order. first is false when the work waits for
+// another one of its replica, which somebody is at. open is false at the end.
+func (w *workers) receive() (work reconciler.Work, first, open bool) {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	select {
+	case work = <-w.host.work:
+	case <-w.host.done:
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.leave()
+		return work, false, false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	line, busy := w.lines[work.Replica]
+	if busy {
+		w.lines[work.Replica] = append(line, work)
+	} else {
+		w.lines[work.Replica] = nil
+	}
+	return work, !busy, true
 }
 
 // doLine does the work, and what comes for the same replica meanwhile. It says
 // whether the worker is still wanted.
 func (w *workers) doLine(work reconciler.Work) bool {
 	id := work.Replica
-	w.mu.Lock()
-	line, busy := w.lines[id]
-	if busy {
-		w.lines[id] = append(line, work)
-		w.mu.Unlock()
-		return true
-	}
-	w.lines[id] = nil
-	w.mu.Unlock()
 	surplus := false
 	for {
 		surplus = w.do(work) || surplus

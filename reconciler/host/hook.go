@@ -1,0 +1,176 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"svc.d/reconciler"
+	"svc.d/spec"
+)
+
+// hookOutput is how much of what a check has written is told: enough for the line
+// that says what is wrong.
+const hookOutput = 1 << 10
+
+// startHook takes a hook and starts it. No worker waits for its end, nor for that
+// of the one before.
+func (h *Host) startHook(w reconciler.Work) answer {
+	c := newCommand(w.Hook.String())
+	c.hook = w.Hook
+	h.mu.Lock()
+	g := h.groupOf(w.Replica)
+	before := g.hook
+	c.group, c.run, g.hook = g, g.run, c
+	if before != nil {
+		before.superseded = true
+		before.end("another one was wanted")
+	}
+	h.mu.Unlock()
+	if before == nil {
+		h.beginHook(c, w)
+		return answer{}
+	}
+	go func() {
+		select {
+		case <-before.done:
+			h.beginHook(c, w)
+		case <-h.done:
+		}
+	}()
+	return answer{}
+}
+
+// groupOf is the host's record of a replica, made when there is none. The caller
+// holds mu.
+func (h *Host) groupOf(id reconciler.ReplicaID) *group {
+	g := h.groups[id]
+	if g == nil {
+		g = newGroup(id, h.grouping)
+		h.groups[id] = g
+	}
+	return g
+}
+
+// beginHook starts a hook that nobody precedes any more.
+func (h *Host) beginHook(c *command, w reconciler.Work) {
+	if f := h.launchHook(c, w); f != nil {
+		h.hookEnded(c, w, f)
+		return
+	}
+	go func() {
+		exit, how := h.awaitCommand(c, w.Timeout)
+		var f *reconciler.Failure
+		if refused := c.refusal(); refused != nil {
+			f = c.refused("%s", refused.Message)
+			f.Reason = refused.Reason
+		} else {
+			f = h.judge(c, w, exit, how)
+		}
+		h.hookEnded(c, w, f)
+	}()
+}
+
+func (h *Host) launchHook(c *command, w reconciler.Work) *reconciler.Failure {
+	var argv []string
+	if w.Service != nil {
+		argv = w.Hook.Command(&w.Service.Spec)
+	}
+	if len(argv) == 0 {
+		return c.refused("the service has no such command")
+	}
+	f := h.launchAs(c, w, argv)
+	if f != nil && f.Reason != reconciler.ReasonHookFailed && f.Reason != reconciler.ReasonMainEnded {
+		f = &reconciler.Failure{Reason: f.Reason, Message: c.refused("%s", f.Message).Message}
+	}
+	return f
+}
+
+func (h *Host) launchAs(c *command, w reconciler.Work, argv []string) *reconciler.Failure {
+	env := w.Env
+	h.mu.Lock()
+	if g := c.group; g.phase == phaseRunning && g.pid != 0 {
+		env = append(env[:len(env):len(env)], spec.EnvVar{Name: "MAINPID", Value: strconv.Itoa(int(g.pid))})
+	}
+	h.mu.Unlock()
+	p, f := h.planCommand(w.Service, w.Replica, argv, env)
+	if f != nil {
+		return f
+	}
+	if w.Hook == reconciler.HookReloadCheck {
+		out, closeChilds, err := c.capture(hookOutput, &p.who)
+		if err != nil {
+			return explainPipe(c, err)
+		}
+		defer closeChilds()
+		return h.startCommand(c, p, out, out)
+	}
+	stdout, stderr, f := h.openOutput(w.Replica, &p.who)
+	if f != nil {
+		return f
+	}
+	return h.startCommand(c, p, stdout, stderr)
+}
+
+func explainPipe(c *command, err error) *reconciler.Failure {
+	if f := explainResources("run "+c.what, errors.Unwrap(err)); f != nil {
+		return f
+	}
+	return c.refused("%v", err)
+}
+
+// judge says whether a hook has failed.
+func (h *Host) judge(c *command, w reconciler.Work, exit reconciler.Exit, how verdict) *reconciler.Failure {
+	switch {
+	case how == endedByUs:
+		return h.stopped(c)
+	case how == endedLate:
+		return c.refused("it took longer than %v", w.Timeout)
+	case exit.Status() == 0:
+		return nil
+	}
+	tail := ""
+	if c.out != nil {
+		if tail = c.out.line(); tail != "" {
+			tail = ": " + tail
+		}
+	}
+	return c.refused("%s%s", describeExit(exit), tail)
+}
+
+func describeExit(exit reconciler.Exit) string {
+	switch {
+	case exit.Unknown:
+		return "it is not known how it ended"
+	case exit.Signal != 0:
+		name := unix.SignalName(exit.Signal)
+		if name == "" {
+			name = fmt.Sprintf("signal %d", exit.Signal)
+		}
+		return "it was ended by " + name
+	}
+	return fmt.Sprintf("it exited with code %d", exit.Code)
+}
+
+// hookEnded answers a hook, unless another one was taken for the replica since,
+// and unregisters its command when it was started.
+func (h *Host) hookEnded(c *command, w reconciler.Work, f *reconciler.Failure) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c.group.hook == c {
+		c.group.hook = nil
+	}
+	close(c.done)
+	if !c.superseded {
+		// By the watcher's goroutine: before the end of what it was for is told, and
+		// not while the host stands still.
+		e := reconciler.Event{Kind: reconciler.EventHookEnded, Replica: w.Replica, Run: w.Run, Hook: w.Hook, Failure: f}
+		h.watcher.soon(func() { h.send(e) })
+	}
+	// In the same lock: who is told may start or forget the replica at once.
+	if _, started := c.group.commands[c]; started {
+		h.dropCommand(c)
+	}
+}
