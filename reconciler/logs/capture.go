@@ -94,12 +94,16 @@ type Capture struct {
 	keeper *keeper
 
 	opened func(name string, fd int)
+	guard  func(run func())
 
 	mu        sync.Mutex
 	closed    bool
 	sources   map[Replica]*source
 	inherited map[string][]int
 	limits    map[string]*Limits // by service
+
+	searches  sync.WaitGroup
+	searching chan struct{} // held by the search that is under way
 }
 
 const (
@@ -124,6 +128,7 @@ func Open(o Options) (*Capture, error) {
 	c := &Capture{
 		log: o.Log, dir: filepath.Join(stateDir, "output"), logDir: o.LogDir,
 		opened: o.Opened, sources: map[Replica]*source{}, inherited: o.Inherited, limits: map[string]*Limits{},
+		searching: make(chan struct{}, 1), guard: o.Guard,
 	}
 	if c.opened == nil {
 		c.opened = func(string, int) {}
@@ -143,13 +148,12 @@ func Open(o Options) (*Capture, error) {
 	}
 	c.lane.recover(c.source)
 	c.attachAll()
-	guard := o.Guard
-	if guard == nil {
-		guard = func(run func()) { run() }
+	if c.guard == nil {
+		c.guard = func(run func()) { run() }
 	}
 	c.keeper.expire, c.keeper.attached = c.lane.expire, c.attached
-	go guard(c.keeper.run)
-	go guard(c.lane.run)
+	go c.guard(c.keeper.run)
+	go c.guard(c.lane.run)
 	return c, nil
 }
 
@@ -170,6 +174,7 @@ func (c *Capture) release(ids []Replica) {
 	for _, id := range ids {
 		if s := c.sources[id]; s != nil {
 			gone = append(gone, s)
+			s.awaited.cancel()
 			delete(c.sources, id)
 		}
 	}
@@ -304,6 +309,7 @@ func (c *Capture) Close(final bool) {
 	var all []*source
 	for _, s := range c.sources {
 		all = append(all, s)
+		s.awaited.cancel()
 	}
 	c.mu.Unlock()
 	if final {
@@ -311,4 +317,5 @@ func (c *Capture) Close(final bool) {
 	}
 	c.lane.close()
 	c.keeper.close()
+	c.endSearches()
 }

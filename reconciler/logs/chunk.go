@@ -99,6 +99,7 @@ func (l *lane) write(p *pipe) {
 	flush := j.Flush == 1 || p.slot < 0 && !l.canHold()
 	parted := p.open.Load() && p.slot < 0 // the last entry was a part
 	head := p.slot < 0                    // what is held then is not what was
+	from := j.Done
 	for {
 		rest := j.rest()
 		if len(rest) == 0 {
@@ -112,6 +113,9 @@ func (l *lane) write(p *pipe) {
 		head = true
 		parted = j.out[n-1] == '\n' && rest[used-1] != '\n'
 		l.stop()
+	}
+	if w := s.await.Load(); w != nil {
+		s.look(w, p.stream, j.raw[from:j.Done])
 	}
 	before := p.slot
 	if len(j.rest()) > 0 && p.slot < 0 {

@@ -34,7 +34,11 @@ type source struct {
 	id     Replica
 	limits atomic.Pointer[Limits]
 	mu     sync.Mutex // guards the descriptors
-	pipes  [2]pipe    // by cri.Stream
+	// await is the line that is waited for; nil: none. awaited is it, too, from the
+	// time when it is asked for; Capture.mu guards that.
+	await   atomic.Pointer[await]
+	awaited *await
+	pipes   [2]pipe // by cri.Stream
 	// before says that a daemon before us took its output: whether the last line
 	// has ended is in the file alone. mu guards it.
 	before bool

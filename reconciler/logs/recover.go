@@ -145,19 +145,8 @@ func (l *lane) findFile(s *source) string {
 // recall finds out by the file which of the replica's lines have no end: a part
 // that was written is not in the journal any more.
 func (l *lane) recall(s *source) {
-	fd, err := unix.Open(l.pathOf(s.id), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return
-	}
-	defer func() { _ = unix.Close(fd) }()
-	var st unix.Stat_t
-	if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return
-	}
-	end := make([]byte, 4*cri.MaxText)
-	n, _ := unix.Pread(fd, end, max(0, st.Size-int64(len(end))))
 	var known [2]bool
-	for end = end[:max(0, n)]; len(end) > 0; { // the last first
+	for end := fileEnd(l.pathOf(s.id)); len(end) > 0; { // the last first
 		start := bytes.LastIndexByte(end[:len(end)-1], '\n') + 1
 		if last, ok := cri.Parse(end[start:]); ok && !known[last.Stream] {
 			known[last.Stream] = true
@@ -167,4 +156,23 @@ func (l *lane) recall(s *source) {
 		}
 		end = end[:start]
 	}
+}
+
+// endSize is how much the end of a file is.
+const endSize = 4 * cri.MaxText
+
+// fileEnd is the end of a file, or nothing.
+func fileEnd(path string) []byte {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = unix.Close(fd) }()
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil
+	}
+	end := make([]byte, endSize)
+	n, _ := unix.Pread(fd, end, max(0, st.Size-int64(len(end))))
+	return end[:max(0, n)]
 }
