@@ -128,6 +128,13 @@ func (d *reading) ofRun(key string, value []byte) error {
 		return whole(value, &i.Run)
 	case "pid":
 		return whole(value, &i.Pid)
+	case "init":
+		return whole(value, &i.Init)
+	case "life":
+		var l life
+		err := json.Unmarshal(value, &l)
+		i.Life = d.store.clock.life(l)
+		return err
 	case "startTicks":
 		return whole(value, &i.StartTicks)
 	case "streak":
@@ -162,7 +169,7 @@ func (d *reading) ofRun(key string, value []byte) error {
 		var e ended
 		err := json.Unmarshal(value, &e)
 		t := d.store.clock.time
-		i.Last = reconciler.Ended{StartedAt: t(e.StartedAt), EndedAt: t(e.EndedAt), Exit: e.Exit.exit(), Asked: e.Asked}
+		i.Last = reconciler.Ended{StartedAt: t(e.StartedAt), EndedAt: t(e.EndedAt), Exit: e.Exit.exit(), Asked: e.Asked, Why: e.Why}
 		return err
 	}
 	return nil

@@ -75,10 +75,11 @@ type failure struct {
 }
 
 type ended struct {
-	StartedAt int64 `json:"startedAt"`
-	EndedAt   int64 `json:"endedAt"`
-	Exit      exit  `json:"exit"`
-	Asked     bool  `json:"asked,omitempty"`
+	StartedAt int64  `json:"startedAt"`
+	EndedAt   int64  `json:"endedAt"`
+	Exit      exit   `json:"exit"`
+	Asked     bool   `json:"asked,omitempty"`
+	Why       string `json:"why,omitempty"`
 }
 
 // encode writes a record.
@@ -97,6 +98,7 @@ func (s *Store) encode(r *reconciler.Record) ([]byte, error) {
 	l.number("stoppedUntil", t(r.StoppedUntil))
 	l.text("stoppedBy", r.StoppedBy)
 	l.number("run", int64(i.Run))
+	l.number("init", int64(i.Init))
 	l.number("pid", int64(i.Pid))
 	l.number("startTicks", int64(i.StartTicks))
 	for _, moment := range moments(i) {
@@ -132,7 +134,10 @@ func (s *Store) encodeRest(l *lines, r *reconciler.Record) {
 		l.json("ends", ends)
 	}
 	if !i.Last.EndedAt.IsZero() {
-		l.json("last", ended{t(i.Last.StartedAt), t(i.Last.EndedAt), exitOf(i.Last.Exit), i.Last.Asked})
+		l.json("last", ended{t(i.Last.StartedAt), t(i.Last.EndedAt), exitOf(i.Last.Exit), i.Last.Asked, i.Last.Why})
+	}
+	if i.Life != nil {
+		l.json("life", s.clock.lifeOf(i.Life))
 	}
 	if r.Want != nil {
 		l.json("source", source{r.Want.Source.File, r.Want.Source.Document, r.Want.Source.Line})

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -65,6 +67,45 @@ func full(ordinal int32, now time.Time) reconciler.Record {
 	}
 }
 
+// living has a record tell of all that is known beyond processes.
+func living(r *reconciler.Record) {
+	i := &r.Instance
+	n := 0
+	moment := func() time.Time { n++; return r.At.Add(time.Duration(n) * time.Second) }
+	failed := &reconciler.Failure{Reason: reconciler.ReasonProbeFailed, Message: "no answer within 1s"}
+	l := &reconciler.Life{
+		Why: "its liveness probe failed", Status: "serving", WatchdogEvery: time.Minute, EnvFiles: "e", Loaded: "l", Refused: "r",
+		ReloadFailure: &reconciler.Failure{Reason: reconciler.ReasonHookFailed, Message: "cannot run reload.check"},
+	}
+	moments := lifeMoments(l)
+	for _, key := range slices.Sorted(maps.Keys(moments)) {
+		*moments[key] = moment()
+	}
+	for k := range l.Probes {
+		l.Probes[k].PassedAt = moment()
+	}
+	l.Probes[reconciler.ProbeLiveness] = reconciler.Probing{FailedAt: moment(), Failure: failed}
+	i.Life, i.Init, i.Cause, i.Last.Why = l, 2, reconciler.CauseUnhealthy, "its liveness probe failed"
+}
+
+// TestAllOfALifeIsRecorded fails for a field that is neither written nor known to end
+// with the daemon that asked.
+func TestAllOfALifeIsRecorded(t *testing.T) {
+	asked := []string{
+		"ResumedAt", "Hook", "HookRun", "HookTakenAt", "HookEndedAt", "HookFailure", "ReleaseTakenAt", "ReleasedAt",
+		"ReleaseFailure", "Checked", "Trying", "CheckedAt",
+	}
+	r := full(0, time.Now())
+	living(&r)
+	life := reflect.ValueOf(*r.Instance.Life)
+	for n := range life.NumField() {
+		name := life.Type().Field(n).Name
+		if life.Field(n).IsZero() != slices.Contains(asked, name) {
+			t.Errorf("Life.%s: recorded by the test, and in the list of what is not: %v, or neither", name, slices.Contains(asked, name))
+		}
+	}
+}
+
 // same compares what a record says; times to the nanosecond.
 func same(want, got reconciler.Record) string {
 	return cmp.Diff(want, got, cmp.Comparer(func(a, b time.Time) bool {
@@ -80,7 +121,8 @@ func TestARecordIsReadAsItWasWritten(t *testing.T) {
 		"never run, and held": func(r *reconciler.Record) {
 			r.Instance = reconciler.Instance{ID: r.Instance.ID}
 		},
-		"ended with a code": func(r *reconciler.Record) { r.Instance.Exit = reconciler.Exit{Code: 255} },
+		"probes, hooks and the program have told of it": living,
+		"ended with a code":                             func(r *reconciler.Record) { r.Instance.Exit = reconciler.Exit{Code: 255} },
 		"ended nobody knows how": func(r *reconciler.Record) {
 			r.Instance.Exit, r.Instance.Last = reconciler.Exit{Unknown: true}, reconciler.Ended{}
 		},
