@@ -56,8 +56,8 @@ func (d description) head(s *Service) {
 	if st.Held != nil {
 		d.line(0, "Held", d.held(s.Metadata.Name, st.Held))
 	}
-	d.line(0, "Replicas", fmt.Sprintf("%d desired | %d running | %d ready | %d updated",
-		st.DesiredReplicas, st.Replicas, st.ReadyReplicas, st.UpdatedReplicas))
+	d.line(0, "Replicas", fmt.Sprintf("%d desired | %d running | %d ready | %d available | %d updated",
+		st.DesiredReplicas, st.Replicas, st.ReadyReplicas, st.AvailableReplicas, st.UpdatedReplicas))
 }
 
 func (d description) held(name string, h *Held) string {
@@ -118,6 +118,13 @@ func (d description) replica(r *Replica) {
 		d.line(2, "Pid", strconv.Itoa(int(r.Pid)))
 		d.line(2, "Started", ago(r.Started, d.now))
 		d.line(2, "Up to date", yesNo(r.Updated, "no, runs an earlier version of its manifest"))
+		d.line(2, "Ready", d.isReady(r))
+		if r.Init != "" {
+			d.line(2, "Init", r.Init)
+		}
+		if r.Status != "" {
+			d.line(2, "Says", printable(r.Status))
+		}
 	}
 	d.line(2, "Restarts", strconv.FormatInt(r.Restarts, 10))
 	if r.LastExit != nil {
@@ -135,6 +142,13 @@ func yesNo(yes bool, no string) string {
 	return no
 }
 
+func (d description) isReady(r *Replica) string {
+	if !r.Ready {
+		return "no"
+	}
+	return "yes, since " + ago(r.ReadySince, d.now)
+}
+
 func (d description) exit(e *Exit) string {
 	text := "exit code " + strconv.Itoa(int(e.Code))
 	switch {
@@ -143,8 +157,11 @@ func (d description) exit(e *Exit) string {
 	case e.Signal != "":
 		text = fmt.Sprintf("ended by %s (%d)", e.Signal, e.Code)
 	}
-	if e.Asked {
+	switch {
+	case e.Asked:
 		text += ", as it was told to"
+	case e.Message != "":
+		text += ", as it was told to because " + e.Message
 	}
 	if !e.Started.IsZero() {
 		text += ", after " + Age(e.At.Sub(e.Started))

@@ -37,11 +37,13 @@ type Metadata struct {
 // ServiceStatus is what is so.
 type ServiceStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Replicas counts those that run, ReadyReplicas those of them that have
-	// run for minReadySeconds, UpdatedReplicas those that run the wanted spec.
-	Replicas        int32 `json:"replicas"`
-	ReadyReplicas   int32 `json:"readyReplicas"`
-	UpdatedReplicas int32 `json:"updatedReplicas"`
+	// Replicas counts those that run, ReadyReplicas those of them that are ready,
+	// AvailableReplicas those that have been ready for minReadySeconds,
+	// UpdatedReplicas those that run the wanted spec.
+	Replicas          int32 `json:"replicas"`
+	ReadyReplicas     int32 `json:"readyReplicas"`
+	AvailableReplicas int32 `json:"availableReplicas"`
+	UpdatedReplicas   int32 `json:"updatedReplicas"`
 	// DesiredReplicas is what should run now: 0 while it is held.
 	DesiredReplicas int32 `json:"desiredReplicas"`
 	// Phase, Reason and Message sum up the replicas: the worst one's.
@@ -92,12 +94,19 @@ type Replica struct {
 	Since time.Time `json:"since,omitzero"`
 	// Next is when the daemon will act by itself next; zero when only an event
 	// can change something.
-	Next     time.Time `json:"next,omitzero"`
-	Pid      int32     `json:"pid,omitempty"`
-	Started  time.Time `json:"startedAt,omitzero"`
-	Updated  bool      `json:"updated"` // runs the wanted spec
-	Restarts int64     `json:"restartCount"`
-	LastExit *Exit     `json:"lastExit,omitempty"`
+	Next    time.Time `json:"next,omitzero"`
+	Pid     int32     `json:"pid,omitempty"`
+	Started time.Time `json:"startedAt,omitzero"`
+	Updated bool      `json:"updated"` // runs the wanted spec
+	// Ready says that it does its work, since ReadySince.
+	Ready      bool      `json:"ready"`
+	ReadySince time.Time `json:"readySince,omitzero"`
+	// Init is the name of the init command that runs in place of the program.
+	Init string `json:"init,omitempty"`
+	// Status is what the program last told of itself (sd_notify(3), STATUS=).
+	Status   string `json:"status,omitempty"`
+	Restarts int64  `json:"restartCount"`
+	LastExit *Exit  `json:"lastExit,omitempty"`
 	// Processes are what is left of it, when that is to the point.
 	Processes []Process `json:"processes,omitempty"`
 }
@@ -131,7 +140,9 @@ type Exit struct {
 	Signal  string    `json:"signal,omitempty"`
 	At      time.Time `json:"finishedAt"`
 	Started time.Time `json:"startedAt,omitzero"`
-	Asked   bool      `json:"asked,omitempty"` // it was told to end
+	Asked   bool      `json:"asked,omitempty"` // it was told to end, and not because it did not work
+	// Message is what was wrong with one that was ended because it did not work.
+	Message string `json:"message,omitempty"`
 }
 
 // Process is a process as seen in /proc.

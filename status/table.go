@@ -70,6 +70,8 @@ func (s *Service) Shown() string {
 var implied = map[string]bool{
 	"Exited": true, "Stopped": true, "Removed": true, "ScaledDown": true, "Edited": true,
 	"RestartRequested": true, "ShuttingDown": true,
+	// The column before tells that it is not ready.
+	"Unready": true, "NotStartedUp": true, "NotNotified": true, "NoReadyLine": true,
 }
 
 func (s *Service) ready() string {

@@ -192,6 +192,11 @@ spec: {command: [redis-server], replicas: 2}
 		"restart of a replica":                                 {nil, []string{"restart", "web-1"}},
 		"restart prefers the service that is called like that": {nil, []string{"restart", "web-0"}},
 		"restart of a replica that is not there":               {nil, []string{"restart", "web-2"}},
+		"reload of a service":                                  {nil, []string{"reload", "web"}},
+		"reload of a replica":                                  {nil, []string{"reload", "web-1"}},
+		"signal to a service":                                  {nil, []string{"kill", "-s", "HUP", "web"}},
+		"signal to a replica":                                  {nil, []string{"kill", "-s", "SIGUSR1", "web-1"}},
+		"no such signal":                                       {nil, []string{"kill", "-s", "SIGNOPE", "web"}},
 		"restart of a held service is refused":                 {troubled, []string{"restart", "web-0"}},
 		"stop until start":                                     {nil, []string{"stop", "web"}},
 		"stop for some time":                                   {nil, []string{"stop", "web", "--for", "10m"}},
@@ -280,6 +285,8 @@ func TestCommandsTellTheEngine(t *testing.T) {
 	}{
 		"restart of a service":  {[]string{"restart", "web"}, []reconciler.Command{{Kind: reconciler.EventRestart, Service: "web", Ordinal: -1}}},
 		"restart of a replica":  {[]string{"restart", "web-1"}, []reconciler.Command{{Kind: reconciler.EventRestart, Service: "web", Ordinal: 1}}},
+		"reload of a replica":   {[]string{"reload", "web-1"}, []reconciler.Command{{Kind: reconciler.EventReload, Service: "web", Ordinal: 1}}},
+		"signal to a service":   {[]string{"kill", "-s", "hup", "web"}, []reconciler.Command{{Signal: syscall.SIGHUP, Service: "web", Ordinal: -1}}},
 		"a service named web-0": {[]string{"restart", "web-0"}, []reconciler.Command{{Kind: reconciler.EventRestart, Service: "web-0", Ordinal: -1}}},
 		"stop of two, one unknown": {[]string{"stop", "db", "nobody", "service/web"}, []reconciler.Command{
 			{Kind: reconciler.EventStop, Service: "db", Ordinal: -1}, {Kind: reconciler.EventStop, Service: "web", Ordinal: -1},

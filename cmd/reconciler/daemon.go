@@ -19,6 +19,7 @@ import (
 	"svc.d/reconciler/api"
 	"svc.d/reconciler/host"
 	"svc.d/reconciler/logs"
+	"svc.d/reconciler/probe"
 	"svc.d/reconciler/record"
 	"svc.d/spec"
 	"svc.d/status"
@@ -69,6 +70,8 @@ type daemon struct {
 	output    *logs.Capture
 	shelf     *shelf
 	machine   *host.Host
+	prober    *probe.Pool
+	files     *watch.Files // that services name
 	loop      *reconciler.Loop
 	api       *endpoint
 	notify    *notifier
@@ -155,6 +158,11 @@ func (d *daemon) supervise(ctx context.Context, takeoverFailed error) (err error
 	}
 	defer func() { d.output.Close(d.ended) }()
 	defer func() { err = errors.Join(err, d.machine.Close()) }()
+	if err := d.openProber(); err != nil {
+		return err
+	}
+	defer d.prober.Close()
+	d.watchFiles(watching, &group)
 	d.records.Log = d.log.WithName("record") // nothing was written until now
 	d.records.SetMark(d.machine.Mark)
 	d.keepRescued()
@@ -167,7 +175,8 @@ func (d *daemon) supervise(ctx context.Context, takeoverFailed error) (err error
 func (d *daemon) hostOptions() host.Options {
 	kept := &host.Kept{Records: d.kept.Records, Unreadable: d.kept.Unreadables(), Decode: d.records.Decode}
 	if d.inherited != nil {
-		kept.Pidfds, kept.Tree = d.inherited.pidfds(), d.inherited.Tree
+		kept.Pidfds, kept.Tree = byReplica(d.inherited.Pidfds), d.inherited.Tree
+		kept.Notify, kept.Stored, kept.Early = d.inherited.Notify, byReplica(d.inherited.Stored), byReplica(d.inherited.Early)
 	}
 	return host.Options{
 		StateDir: d.config.stateDir, Output: d.output, NoCgroups: d.config.noCgroups,
@@ -228,8 +237,9 @@ func (d *daemon) loopConfig() reconciler.Config {
 		Conditions: func() []status.Condition {
 			return append(append(d.successor.conditions(), d.recordConditions()...), append(d.outputConditions(), conditions...)...)
 		},
-		ServiceConditions: d.lostOutput,
-		Heartbeat:         d.notify.heartbeat(), Beat: d.notify.beat, Step: d.step,
+		ServiceConditions: d.serviceConditions,
+		Prober:            d.prober, Contents: d.files.Contents(),
+		Heartbeat: d.notify.heartbeat(), Beat: d.notify.beat, Step: d.step,
 		Verify: d.app.env("RECONCILER_VERIFY") == "1",
 	}
 }

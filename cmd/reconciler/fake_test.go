@@ -62,6 +62,7 @@ func (f *fakeEngine) Do(_ context.Context, c reconciler.Command) error {
 		if service.Status.Held != nil {
 			return &reconciler.Refusal{Reason: reconciler.RefusedConflict, Message: "cannot restart " + c.Service + ": it is stopped"}
 		}
+	case reconciler.EventReload, 0:
 	default:
 		panic("not a person's command")
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"svc.d/reconciler"
+	"svc.d/reconciler/host"
 	"svc.d/spec"
 )
 
@@ -38,11 +39,17 @@ type handover struct {
 	Pidfds  map[string]int `json:"pidfds"`            // by replica
 	Outputs map[string]int `json:"outputs,omitempty"` // FIFOs by name
 	Shelved []int          `json:"shelved,omitempty"` // see shelf
-	Why     string         `json:"why"`
-	Program fileIdentity   `json:"program"` // what was meant to be executed
-	Began   int64          `json:"began"`   // CLOCK_MONOTONIC when the loop ceased to take anything in
-	Panics  []int64        `json:"panics,omitempty"`
-	Nohup   bool           `json:"nohup,omitempty"` // a closed terminal means nothing
+	Notify  int            `json:"notify,omitempty"`  // the socket on which services tell of themselves
+	// Stored is what services have given us to keep, by replica. It is not on the
+	// shelf: only an image that goes on with this process has it.
+	Stored map[string][]host.StoredFD `json:"stored,omitempty"`
+	Early  map[string][][]byte        `json:"early,omitempty"` // what services have said and nobody was told
+
+	Why     string       `json:"why"`
+	Program fileIdentity `json:"program"` // what was meant to be executed
+	Began   int64        `json:"began"`   // CLOCK_MONOTONIC when the loop ceased to take anything in
+	Panics  []int64      `json:"panics,omitempty"`
+	Nohup   bool         `json:"nohup,omitempty"` // a closed terminal means nothing
 
 	Configuration json.RawMessage `json:"configuration,omitempty"` // to be in force
 	Source        spec.Source     `json:"source"`
@@ -125,18 +132,35 @@ func (h *handover) keep() []int {
 	for _, fd := range h.Outputs {
 		fds = append(fds, fd)
 	}
-	return fds
-}
-
-// pidfds are the descriptors by replica.
-func (h *handover) pidfds() map[reconciler.ReplicaID]int {
-	fds := make(map[reconciler.ReplicaID]int, len(h.Pidfds))
-	for name, fd := range h.Pidfds {
-		if id, ok := reconciler.ParseReplicaID(name); ok {
-			fds[id] = fd
+	if h.Notify != 0 {
+		fds = append(fds, h.Notify)
+	}
+	for _, stored := range h.Stored {
+		for _, one := range stored {
+			fds = append(fds, one.FD)
 		}
 	}
 	return fds
+}
+
+// byReplica has the replicas themselves in the place of their names.
+func byReplica[T any](named map[string]T) map[reconciler.ReplicaID]T {
+	all := make(map[reconciler.ReplicaID]T, len(named))
+	for name, one := range named {
+		if id, ok := reconciler.ParseReplicaID(name); ok {
+			all[id] = one
+		}
+	}
+	return all
+}
+
+// byName is the inverse of byReplica.
+func byName[T any](all map[reconciler.ReplicaID]T) map[string]T {
+	named := make(map[string]T, len(all))
+	for id, one := range all {
+		named[id.String()] = one
+	}
+	return named
 }
 
 // takeHandover reads what the image before this one left; nil when there was

@@ -2,11 +2,16 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"svc.d/reconciler"
+	"svc.d/reconciler/host"
 )
 
 // TestOnlyAHandoverIsTakenForOne, whatever a variable says that somebody has left
@@ -50,5 +55,33 @@ func TestOnlyAHandoverIsTakenForOne(t *testing.T) {
 				t.Error("the variable is still there")
 			}
 		})
+	}
+}
+
+// TestAHandoverSaysAllThatIsCarried, and has all of it stay open.
+func TestAHandoverSaysAllThatIsCarried(t *testing.T) {
+	id := reconciler.ReplicaID{Service: "web", Ordinal: 3}
+	h := &handover{
+		Version: handoverVersion, Lock: 1000001, Socket: 1000002, Tree: 1000003, Notify: 1000004, Why: whySignal,
+		Pidfds:  byName(map[reconciler.ReplicaID]int{id: 1000005}),
+		Outputs: map[string]int{"web-3.stdout": 1000006},
+		Stored:  byName(map[reconciler.ReplicaID][]host.StoredFD{id: {{Name: "a", FD: 1000007, NoPoll: true}, {Name: "b", FD: 1000008}}}),
+		Early:   byName(map[reconciler.ReplicaID][][]byte{id: {[]byte("STATUS=\xff")}}),
+	}
+	fd, err := h.write()
+	must(t, err)
+	t.Setenv(handoverEnv, strconv.Itoa(fd))
+	got, err := takeHandover()
+	must(t, err)
+	if diff := cmp.Diff(h, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	kept := got.keep()
+	slices.Sort(kept)
+	if diff := cmp.Diff([]int{1000001, 1000002, 1000003, 1000004, 1000005, 1000006, 1000007, 1000008}, kept); diff != "" {
+		t.Errorf("it keeps open (-want +got)\n%s", diff)
+	}
+	if diff := cmp.Diff(map[reconciler.ReplicaID]int{id: 1000005}, byReplica(got.Pidfds)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }

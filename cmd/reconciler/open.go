@@ -171,6 +171,7 @@ func (d *daemon) watchOptions() watch.Options {
 // declared is told by the loop what the directory holds.
 func (d *daemon) declared(set *spec.Set) {
 	d.limitOutput(set)
+	d.files.Want(namedFiles(set))
 	held := slices.ContainsFunc(set.Conditions, func(c spec.Condition) bool {
 		return c.Type == spec.ConditionPruneHeld || c.Type == spec.ConditionDirectoryHeld
 	})

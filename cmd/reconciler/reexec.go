@@ -371,14 +371,12 @@ func (d *daemon) handover(why string, program fileIdentity) (*handover, error) {
 	carried := d.machine.Carry()
 	h := &handover{
 		Version: handoverVersion, Lock: d.lock.Fd(), Socket: socket, Tree: carried.Tree,
-		Pidfds: make(map[string]int, len(carried.Pidfds)), Why: why, Program: program,
+		Pidfds: byName(carried.Pidfds), Why: why, Program: program,
 		Outputs: d.output.Descriptors(), Shelved: d.shelf.kept(), Nohup: d.signals.nohup,
+		Notify: carried.Notify, Stored: byName(carried.Stored), Early: byName(carried.Early),
 	}
 	if d.inherited != nil {
 		h.Panics = d.inherited.Panics
-	}
-	for id, pidfd := range carried.Pidfds {
-		h.Pidfds[id.String()] = pidfd
 	}
 	return h, nil
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"svc.d/reconciler/api"
 )
 
 func (a *app) restart() *cobra.Command {
@@ -18,12 +16,8 @@ A wait after crashes, and the limit of restarts, do not hold it back.`,
 		Args:    needNames("restart web"),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return a.eachTarget(cmd.Context(), names, func(s *situation, t target) error {
-				service, options, shown := t.service.Metadata.Name, api.Options{}, t.service.Metadata.Name
-				if t.ordinal >= 0 {
-					options.Ordinal = &t.ordinal
-					shown = fmt.Sprintf("%s-%d", service, t.ordinal)
-				}
-				if _, err := s.client.Restart(cmd.Context(), service, options); err != nil {
+				options, shown := t.options()
+				if _, err := s.client.Restart(cmd.Context(), t.service.Metadata.Name, options); err != nil {
 					return withHint(err)
 				}
 				fmt.Fprintf(a.stdout, "%s is being restarted\n", shown)

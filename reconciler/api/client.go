@@ -85,6 +85,17 @@ func (c *Client) Restart(ctx context.Context, name string, options Options) (*st
 	return call[status.Service](ctx, c, http.MethodPost, servicePath(name)+"/restart", &options)
 }
 
+// Reload has every replica of a service reload, or the one of Options.Ordinal.
+func (c *Client) Reload(ctx context.Context, name string, options Options) (*status.Service, error) {
+	return call[status.Service](ctx, c, http.MethodPost, servicePath(name)+"/reload", &options)
+}
+
+// Kill sends Options.Signal to the main processes of a service, or to that of the
+// replica of Options.Ordinal.
+func (c *Client) Kill(ctx context.Context, name string, options Options) (*status.Service, error) {
+	return call[status.Service](ctx, c, http.MethodPost, servicePath(name)+"/kill", &options)
+}
+
 // Stop stops a service until Start, or until the end that the options give.
 func (c *Client) Stop(ctx context.Context, name string, options Options) (*status.Service, error) {
 	return call[status.Service](ctx, c, http.MethodPost, servicePath(name)+"/stop", &options)

@@ -106,6 +106,8 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("GET "+services+"/{name}", s.answer(s.get))
 	mux.HandleFunc("GET "+services+"/{name}/log", s.log)
 	mux.Handle("POST "+services+"/{name}/restart", s.answer(s.restart))
+	mux.Handle("POST "+services+"/{name}/reload", s.answer(s.reload))
+	mux.Handle("POST "+services+"/{name}/kill", s.answer(s.kill))
 	mux.Handle("POST "+services+"/{name}/stop", s.answer(s.stop))
 	mux.Handle("POST "+services+"/{name}/start", s.answer(s.start))
 	mux.Handle("GET /apis/svc.d/v1/daemon", s.answer(s.daemon))

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -57,6 +58,14 @@ func TestRequestsBecomeCommands(t *testing.T) {
 		"restart of all":           {"web/restart", "", &reconciler.Command{Kind: reconciler.EventRestart, Ordinal: -1}, 200},
 		"restart of one":           {"web/restart", `{"ordinal": 1}`, &reconciler.Command{Kind: reconciler.EventRestart, Ordinal: second}, 200},
 		"restart of a negative":    {"web/restart", `{"ordinal": -1}`, nil, 400},
+		"reload of all":            {"web/reload", "", &reconciler.Command{Kind: reconciler.EventReload, Ordinal: -1}, 200},
+		"reload of one":            {"web/reload", `{"ordinal": 1}`, &reconciler.Command{Kind: reconciler.EventReload, Ordinal: second}, 200},
+		"reload for some time":     {"web/reload", `{"for": "1m"}`, nil, 400},
+		"signal to all":            {"web/kill", `{"signal": "hup"}`, &reconciler.Command{Signal: syscall.SIGHUP, Ordinal: -1}, 200},
+		"signal to one":            {"web/kill", `{"signal": "12", "ordinal": 1}`, &reconciler.Command{Signal: syscall.SIGUSR2, Ordinal: second}, 200},
+		"unknown signal":           {"web/kill", `{"signal": "SIGNOPE"}`, nil, 400},
+		"no signal":                {"web/kill", "", nil, 400},
+		"stop with a signal":       {"web/stop", `{"signal": "SIGHUP"}`, nil, 400},
 		"restart for some time":    {"web/restart", `{"for": "1m"}`, nil, 400},
 		"stop":                     {"web/stop", "{}", &reconciler.Command{Kind: reconciler.EventStop, Ordinal: -1}, 200},
 		"stop until a date":        {"web/stop", `{"until": "2126-01-02T15:04:05Z"}`, &reconciler.Command{Kind: reconciler.EventStop, Ordinal: -1, Until: time.Date(2126, 1, 2, 15, 4, 5, 0, time.UTC)}, 200},

@@ -16,8 +16,10 @@ import (
 
 // Options are the body of a POST to a service. An empty body is no options.
 type Options struct {
-	// Ordinal limits a restart to one replica.
+	// Ordinal limits a restart, a reload or a signal to one replica.
 	Ordinal *int32 `json:"ordinal,omitempty"`
+	// Signal is what kill sends: a name or a number.
+	Signal string `json:"signal,omitempty"`
 	// For is the length of a stop, as a Go duration; Until is its end. At most
 	// one of them is given.
 	For   string    `json:"for,omitempty"`
@@ -62,24 +64,49 @@ func notFound(kind, name string) *status.Failure {
 func (s *Server) restart(r *http.Request) (any, error) {
 	return s.do(r, func(o Options, command *reconciler.Command) error {
 		command.Kind = reconciler.EventRestart
-		if !o.Until.IsZero() || o.For != "" {
-			return badRequest("a restart takes neither \"for\" nor \"until\"")
-		}
-		if o.Ordinal != nil {
-			if *o.Ordinal < 0 {
-				return badRequest("\"ordinal\" counts from 0")
-			}
-			command.Ordinal = *o.Ordinal
-		}
-		return nil
+		return o.ofReplicas("a restart", command)
 	})
+}
+
+func (s *Server) reload(r *http.Request) (any, error) {
+	return s.do(r, func(o Options, command *reconciler.Command) error {
+		command.Kind = reconciler.EventReload
+		return o.ofReplicas("a reload", command)
+	})
+}
+
+func (s *Server) kill(r *http.Request) (any, error) {
+	return s.do(r, func(o Options, command *reconciler.Command) error {
+		signal, ok := spec.ParseSignal(o.Signal)
+		if !ok {
+			return badRequest(fmt.Sprintf("\"signal\" must be a signal such as \"SIGHUP\", not %q", o.Signal))
+		}
+		command.Signal = signal.Number()
+		o.Signal = ""
+		return o.ofReplicas("a signal", command)
+	})
+}
+
+// ofReplicas takes in the options of what is about all replicas or one.
+func (o Options) ofReplicas(what string, command *reconciler.Command) error {
+	if !o.Until.IsZero() || o.For != "" || o.Signal != "" {
+		return badRequest(what + " takes no option but \"ordinal\"")
+	}
+	if o.Ordinal == nil {
+		return nil
+	}
+	if *o.Ordinal < 0 {
+		return badRequest("\"ordinal\" counts from 0")
+	}
+	command.Ordinal = *o.Ordinal
+	return nil
 }
 
 func (s *Server) stop(r *http.Request) (any, error) {
 	return s.do(r, func(o Options, command *reconciler.Command) error {
 		command.Kind = reconciler.EventStop
-		if o.Ordinal != nil {
-			return badRequest("a stop is of the whole service: it takes no \"ordinal\"")
+		if o.Ordinal != nil || o.Signal != "" {
+			return badRequest("a stop is of the whole service: it takes no \"ordinal\" and no \"signal\"")
 		}
 		until, err := o.end(time.Now())
 		command.Until = until
