@@ -22,7 +22,7 @@ var later = []struct{ file, before, after string }{
 	{"spec/service.go", "\tMinReadySeconds int32 `json:\"minReadySeconds\" edit:\"live\"`\n",
 		"\tMinReadySeconds int32 `json:\"minReadySeconds\" edit:\"live\"`\n\tFlavor string `json:\"flavor\" edit:\"restart\"`\n"},
 	{"spec/defaults.go", "\t\tTerminationGracePeriodSeconds: 30,\n", "\t\tTerminationGracePeriodSeconds: 30,\n\t\tFlavor: \"plain\",\n"},
-	{"spec/same.go", "\t\t\tmaps.Equal(a.Rlimits, b.Rlimits)\n", "\t\t\tmaps.Equal(a.Rlimits, b.Rlimits) && a.Flavor == b.Flavor\n"},
+	{"spec/same.go", "\t\t\ta.Lifetime == b.Lifetime\n", "\t\t\ta.Lifetime == b.Lifetime && a.Flavor == b.Flavor\n"},
 	{"spec/fields.go", "\t\t{\"minReadySeconds\", false,",
 		"\t\t{\"flavor\", false, func(d *decoder, n *yaml.Node, s *Spec) { s.Flavor = d.word(n, []string{\"plain\", \"spicy\"}) }},\n\t\t{\"minReadySeconds\", false,"},
 }

@@ -20,6 +20,7 @@ type daemon struct {
 	stamps  *stamps
 	service string // the program of the services
 	binary  string
+	extra   string // lines of each manifest's spec
 	command *exec.Cmd
 	began   int64 // when it was exec'ed
 }
@@ -32,11 +33,16 @@ metadata:
   name: service-%d
 spec:
   command: [%s, %s, "%d"]
-`, id, d.service, d.stamps.path, id)
+%s`, id, d.service, d.stamps.path, id, d.extra)
 }
 
 // startDaemon declares n services, and starts the daemon on them.
 func startDaemon(binary, service, folder string, n int) (*daemon, error) {
+	return startDaemonWith(binary, service, folder, n, "")
+}
+
+// startDaemonWith does so with more lines in each manifest's spec.
+func startDaemonWith(binary, service, folder string, n int, extra string) (*daemon, error) {
 	manifests := filepath.Join(folder, "manifests")
 	if err := os.MkdirAll(manifests, 0o755); err != nil {
 		return nil, err
@@ -45,7 +51,7 @@ func startDaemon(binary, service, folder string, n int) (*daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{folder: folder, stamps: stamps, service: service, binary: binary}
+	d := &daemon{folder: folder, stamps: stamps, service: service, binary: binary, extra: extra}
 	if d.state, err = os.MkdirTemp(stateRoot(folder), "reconciler-bench-state-"); err != nil {
 		return nil, err
 	}

@@ -33,15 +33,16 @@ func main() {
 	program := flag.String("program", "service", "what the services run: service (static, with the C library) or tiny (one page)")
 	daemon := flag.String("daemon", "", "the `binary` to measure (hack/bench builds it)")
 	others := flag.Bool("peers", false, "measure the supervisors of Debian that are installed as well: s6, runit, supervisor")
+	probes := flag.Bool("probes", true, "measure an HTTP probe of each service each second")
 	logs := flag.Bool("logs", true, "measure logging, beside s6-log and cat")
 	flag.Parse()
-	if err := run(os.Stdout, *daemon, *program, *n, *rounds, *idle, *others, *logs); err != nil {
+	if err := run(os.Stdout, *daemon, *program, *n, *rounds, *idle, *others, *logs, *probes); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(w io.Writer, daemon, program string, n, rounds int, idle time.Duration, others, logs bool) error {
+func run(w io.Writer, daemon, program string, n, rounds int, idle time.Duration, others, logs, probes bool) error {
 	if daemon == "" || n < 10 || rounds < 1 {
 		return fmt.Errorf("cannot measure: --daemon is required, --n is at least 10, --rounds at least 1")
 	}
@@ -73,6 +74,11 @@ func run(w io.Writer, daemon, program string, n, rounds int, idle time.Duration,
 	}
 	if logs {
 		if err := b.logs(w, rounds); err != nil {
+			return err
+		}
+	}
+	if probes {
+		if err := b.probes(w); err != nil {
 			return err
 		}
 	}
@@ -127,12 +133,13 @@ func (b *bench) compile(program string) error {
 		"floor":   {"-O2"},
 		"service": {"-O2", "-static"},
 		"writer":  {"-O2", "-static"},
+		"target":  {"-O2", "-static"},
 		"tiny":    {"-O2", "-static", "-nostdlib", "-fno-stack-protector"},
 	}
 	if program != "service" && program != "tiny" {
 		return fmt.Errorf("cannot run program %q: service and tiny are known", program)
 	}
-	for _, name := range []string{"floor", "writer", program} {
+	for _, name := range []string{"floor", "writer", "target", program} {
 		source, err := programs.ReadFile("programs/" + name + ".c")
 		if err != nil {
 			return err
@@ -145,6 +152,7 @@ func (b *bench) compile(program string) error {
 			return fmt.Errorf("cannot compile %s: %w\n%s", name, err, output)
 		}
 	}
+	b.target = filepath.Join(b.folder, "target")
 	b.floor, b.writer, b.service = filepath.Join(b.folder, "floor"), filepath.Join(b.folder, "writer"), filepath.Join(b.folder, program)
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 // bench is what all rounds share.
 type bench struct {
 	daemon, service, floor string // programs
-	writer                 string
+	writer, target         string
 	folder                 string
 	n                      int // services
 	kills, adds            int // per round
