@@ -2,7 +2,7 @@
 // liveness probes as the kubelet does (pkg/probe and pkg/kubelet/prober of Kubernetes).
 //
 // Plain HTTP and TCP to numeric addresses, which a thousand services may ask for each
-// second, are done by one goroutine with raw sockets (quick.go); all others by a
+// second, are done by one goroutine with sockets of its own (quick.go); all others by a
 // bounded number of goroutines.
 package probe
 
