@@ -35,7 +35,6 @@ func (l *Loop) restore() {
 		if r.want != nil {
 			r.facts = bind(r.facts, r.want, true)
 			r.facts.Replicas = withReplicas(r.facts.Name, r.facts.Replicas, r.want.Spec.Replicas)
-			r.facts = bind(r.facts, r.want, false)
 		}
 		slices.SortFunc(r.facts.Replicas, byOrdinal)
 		l.countBusy(r)
