@@ -28,7 +28,9 @@ const (
 	EventInspected
 	// EventForgotten: the host keeps nothing of the replica any more.
 	EventForgotten
-	// EventHookEnded: Hook has ended; Failure is nil when it has succeeded.
+	// EventHookEnded: Hook has ended; Failure is nil when it has succeeded. Its reason
+	// is ReasonMainEnded when the hook was ended, or not begun, because the main process
+	// had ended: that is no failure of the hook.
 	EventHookEnded
 	// EventReleased: what the main process left, Processes (the first few), lives
 	// outside of the group; or Failure says why not.

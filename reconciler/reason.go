@@ -34,7 +34,7 @@ const (
 	ReasonStopped              Reason = "Stopped"                  // a person stopped it
 	ReasonRestartRequested     Reason = "RestartRequested"         // a person asked for a restart
 	ReasonShuttingDown         Reason = "ShuttingDown"             // the daemon stops everything
-	ReasonMainEnded            Reason = "MainProcessEnded"         // what the main process left is being killed
+	ReasonMainEnded            Reason = "MainProcessEnded"         // what the main process left is being killed; or a hook was ended with it
 	ReasonLeftOver             Reason = "LeftOver"                 // what a daemon that died left is being killed
 	ReasonRecordUnreadable     Reason = "RecordUnreadable"         // it is not known what lives in its group: it is left alone
 	ReasonStuck                Reason = "Stuck"                    // killed, and something does not go

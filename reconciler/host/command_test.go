@@ -52,10 +52,12 @@ func (m *machine) hook(s *spec.Service, hook reconciler.Hook, edits ...func(*rec
 }
 
 // hookFails checks that the next event is the failure of a hook, which says so.
-func (m *machine) hookFails(says string) {
+func (m *machine) hookFails(says string) { m.t.Helper(); m.hookEnds(reconciler.ReasonHookFailed, says) }
+
+func (m *machine) hookEnds(reason reconciler.Reason, says string) {
 	m.t.Helper()
 	f := m.want(reconciler.EventHookEnded).Failure
-	if f == nil || f.Reason != reconciler.ReasonHookFailed && f.Reason != reconciler.ReasonMainEnded || !strings.HasPrefix(f.Message, "cannot run ") || !strings.Contains(f.Message, says) {
+	if f == nil || f.Reason != reason || !strings.HasPrefix(f.Message, "cannot run ") || !strings.Contains(f.Message, says) {
 		m.t.Errorf("the hook ended with %+v, want %q", f, says)
 	}
 }
@@ -197,7 +199,7 @@ func TestACommandNeedsSomethingToRunBeside(t *testing.T) {
 		t.Errorf("after the end: %+v", f)
 	}
 	m.hook(hooked(reconciler.HookPreStop, "true"), reconciler.HookPreStop)
-	m.hookFails("does not run")
+	m.hookEnds(reconciler.ReasonMainEnded, "does not run")
 }
 
 func TestTheEndOfTheMainProcessEndsWhatRunsBesideIt(t *testing.T) {
@@ -214,7 +216,7 @@ func TestTheEndOfTheMainProcessEndsWhatRunsBesideIt(t *testing.T) {
 				probed <- f
 			}()
 			m.signal(syscall.SIGKILL, reconciler.ScopeMain)
-			m.hookFails("the main process has ended")
+			m.hookEnds(reconciler.ReasonMainEnded, "the main process has ended")
 			m.run = started.Run
 			if e := m.want(reconciler.EventExited); len(e.Processes) > 0 {
 				t.Errorf("exited with %+v left", e.Processes)

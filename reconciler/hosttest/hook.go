@@ -49,7 +49,7 @@ func (m *Machine) runHook(g *group, h *hook) {
 		m.endHook(g, h, hookFailure(w.Hook, "something lives in the group"))
 		return
 	case !alone && len(g.procs) == 0:
-		m.endHook(g, h, hookFailure(w.Hook, "nothing of the replica lives"))
+		m.endHook(g, h, mainHasEnded(w.Hook))
 		return
 	}
 	h.procs = append(h.procs, m.newProc(b.Main))
@@ -76,6 +76,13 @@ func hookFailure(hook reconciler.Hook, why string) *reconciler.Failure {
 	return &reconciler.Failure{Reason: reconciler.ReasonHookFailed, Message: "cannot run " + hook.String() + ": " + why}
 }
 
+// mainHasEnded is why a hook ends whose main process has.
+func mainHasEnded(hook reconciler.Hook) *reconciler.Failure {
+	f := hookFailure(hook, "the main process has ended")
+	f.Reason = reconciler.ReasonMainEnded
+	return f
+}
+
 // endHook ends a hook, if it has not ended, and answers it.
 func (m *Machine) endHook(g *group, h *hook, f *reconciler.Failure) {
 	if h.over {
@@ -97,9 +104,7 @@ func (m *Machine) dropHook(g *group) {
 // one of them, or the main process, has ended.
 func (m *Machine) besidesEnd(g *group) {
 	if g.hook != nil && g.hook.work.Hook != reconciler.HookPostStop {
-		f := hookFailure(g.hook.work.Hook, "the main process has ended")
-		f.Reason = reconciler.ReasonMainEnded
-		m.endHook(g, g.hook, f)
+		m.endHook(g, g.hook, mainHasEnded(g.hook.work.Hook))
 	}
 }
 
