@@ -325,7 +325,8 @@ func startAlone(want *spec.Service, f *Facts, n int, now time.Time) verdict {
 			return verdict{phase: status.PhaseFailed, reason: ReasonRestartLimitExceeded, since: ended}
 		}
 		v := verdict{phase: status.PhasePending, reason: i.Failure.Reason, since: ended}
-		if i.Failure.Reason == ReasonGroupOccupied && !i.KilledAt.After(ended) {
+		// Who occupies it may have been found, and have gone, since.
+		if i.Failure.Reason == ReasonGroupOccupied && !i.KilledAt.After(ended) && !i.GoneAt.After(ended) {
 			v.action = Action{Deed: DeedKill, Index: n, Cause: CauseLeftOver}
 			return v
 		}

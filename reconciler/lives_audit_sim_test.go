@@ -85,7 +85,12 @@ func unanswered(i *reconciler.Instance) bool {
 // entry is what a record says of a replica.
 func entry(r *reconciler.Record) book {
 	i := &r.Instance
-	at := func(t time.Time) time.Time { return t.Truncate(time.Microsecond) } // a loop's times run ahead by some ns
+	at := func(t time.Time) time.Time {
+		if t.IsZero() {
+			return t
+		}
+		return t.Add(-time.Microsecond) // a loop's times run ahead by some ns
+	}
 	k := book{
 		run: i.Run, service: i.Spec, takenAt: at(i.StartTakenAt), startedAt: at(i.StartedAt), askedAt: at(i.StoppingAt),
 		killed: !i.KilledAt.IsZero(), endedAt: at(i.EndedAt), goneAt: at(i.GoneAt), failed: i.Failure != nil,
