@@ -35,6 +35,9 @@ type Kept struct {
 	Stored map[reconciler.ReplicaID][]StoredFD
 	// Early are messages that the image before this one has read and not told.
 	Early map[reconciler.ReplicaID][][]byte
+	// Environment is what runs have read from the files of envFrom, as NAME=value
+	// lines.
+	Environment map[reconciler.ReplicaID][][]byte
 }
 
 func (k *Kept) notify() int {
@@ -98,6 +101,7 @@ func (h *Host) adopt(kept *Kept) error {
 	}
 	h.restoreStored(kept.Stored, func(id reconciler.ReplicaID) bool { return a.records[id] != nil || h.groups[id] != nil })
 	h.restoreEarly(kept.Early)
+	h.restoreEnvironment(kept.Environment)
 	for _, r := range a.records {
 		h.restored = append(h.restored, *r)
 	}
@@ -256,7 +260,7 @@ func (a *adoption) unrecorded(id reconciler.ReplicaID, t *cgroupTree) error {
 			a.h.log.Error(err, "Kept an empty cgroup")
 		}
 	case a.marked(id, 0, t):
-	case a.unreadable(id):
+	case a.unreadable(id, t):
 		a.found(id, t, &a.h.unclear)
 	default:
 		a.found(id, t, &a.h.found)
@@ -264,14 +268,21 @@ func (a *adoption) unrecorded(id reconciler.ReplicaID, t *cgroupTree) error {
 	return nil
 }
 
-func (a *adoption) unreadable(id reconciler.ReplicaID) bool {
+// unreadable reports whether there is a record of id, or a second copy, that does
+// not tell what lives in its group. A second copy may be all there is of a start
+// that was not answered: what lives then was started by it.
+func (a *adoption) unreadable(id reconciler.ReplicaID, t *cgroupTree) bool {
 	for _, one := range a.kept.Unreadable {
 		if one == id {
 			return true
 		}
 	}
-	_, marked := a.trees[id].mark(id)
-	return marked // and it could not be read either
+	data, marked := t.mark(id)
+	if !marked || a.kept.Decode == nil {
+		return marked
+	}
+	r, err := a.kept.Decode(data)
+	return err != nil || r.Instance.ID != id || !r.Instance.StartedAt.IsZero()
 }
 
 // found notes what lives and is not explained.
@@ -303,6 +314,7 @@ func (a *adoption) marked(id reconciler.ReplicaID, run uint64, in grouping) bool
 	}
 	g := newGroup(id, t)
 	g.run, g.pid, g.ticks, g.startedAt, g.carriesOn = i.Run, i.Pid, i.StartTicks, i.StartedAt, carriesOn(i)
+	g.read = readBy(i)
 	g.speaks = a.h.speaks(i)
 	fd, v := a.h.identify(g)
 	if v != same {
@@ -324,7 +336,7 @@ func (a *adoption) group(id reconciler.ReplicaID, r *reconciler.Record) *group {
 	}
 	g := newGroup(id, in)
 	g.run, g.startedAt = r.Instance.Run, r.Instance.StartedAt
-	g.carriesOn = carriesOn(&r.Instance)
+	g.carriesOn, g.read = carriesOn(&r.Instance), readBy(&r.Instance)
 	g.speaks = a.h.speaks(&r.Instance)
 	// Whether somebody killed the group meanwhile is not known.
 	g.killed = true
