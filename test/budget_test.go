@@ -81,7 +81,8 @@ func quietFolder(t *testing.T) string {
 	return folder
 }
 
-// atRest waits for two seconds in which the daemon does not wake.
+// atRest waits for four seconds in which the daemon does not wake: it looks each three
+// whether its start is over.
 func atRest(t *testing.T, d *daemon) {
 	t.Helper()
 	if err := await(func() error {
@@ -89,10 +90,10 @@ func atRest(t *testing.T, d *daemon) {
 		if err != nil {
 			return err
 		}
-		pace(2 * time.Second)
+		pace(4 * time.Second)
 		after, err := world.VoluntarySwitches(d.pid())
 		if err == nil && after != before {
-			err = fmt.Errorf("it woke %d times within two seconds", after-before)
+			err = fmt.Errorf("it woke %d times within four seconds", after-before)
 		}
 		return err
 	}); err != nil {

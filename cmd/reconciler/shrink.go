@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,18 +15,47 @@ import (
 // and waits for each fork to do so.
 const startGarbage = 400
 
-// shrinkAfter is when the start, of a thousand services too, is over.
-const shrinkAfter = 3 * time.Second
+// The start, of a thousand services too, is over when the daemon has rested for
+// this long: it has had less than restingTime of a processor meanwhile. One that
+// is never at rest has as many as startRounds of it.
+const (
+	shrinkAfter = 3 * time.Second
+	restingTime = 100 * time.Millisecond
+	startRounds = 20
+)
 
 // spendFreely lets the start take memory that a daemon at rest does not need, and
 // gives it back afterwards.
 func spendFreely() (stop func() bool) {
 	usual := debug.SetGCPercent(startGarbage)
-	return time.AfterFunc(shrinkAfter, func() {
+	before, rounds := processorTime(), 0
+	var timer *time.Timer
+	var begun sync.Mutex // until timer is set
+	begun.Lock()
+	defer begun.Unlock()
+	timer = time.AfterFunc(shrinkAfter, func() {
+		begun.Lock()
+		defer begun.Unlock()
+		spent := processorTime()
+		if rounds++; spent-before > restingTime && rounds < startRounds {
+			before = spent
+			timer.Reset(shrinkAfter)
+			return
+		}
 		debug.SetGCPercent(usual)
 		debug.FreeOSMemory()
 		dropText()
-	}).Stop
+	})
+	return timer.Stop
+}
+
+// processorTime is what this process has had of the processors.
+func processorTime() time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // dropText lets go of our program's code as far as it is resident: most of what ran
