@@ -21,6 +21,23 @@ func TestWhatTheLedgerMakesOfWhatWasSeen(t *testing.T) {
 			{10.9, nil, "web", 11},
 			{11, nil, "", 0},
 		},
+		"what is removed one after the other takes effect together": {
+			{0, says("a", "v"), "v", 0},
+			{1, says("b", "w"), "v w", 0},
+			{10, gone("a"), "v w", 11},
+			{10.9, gone("b"), "v w", 11.9},
+			{11.5, nil, "v w", 11.9},
+			{11.9, nil, "", 0},
+		},
+		"and after three seconds, those that have been missing for one of them": {
+			{0, says("a", "v", "w", "x", "y"), "v w x y", 0},
+			{10, says("a", "w", "x", "y"), "v w x y", 11},
+			{10.9, says("a", "x", "y"), "v w x y", 11.9},
+			{11.8, says("a", "y"), "v w x y", 12.8},
+			{12.7, gone("a"), "v w x y", 13},
+			{13, nil, "y", 13.7},
+			{13.7, nil, "", 0},
+		},
 		"a file that comes back broken within the second keeps what it said": {
 			{0, says("a", "web"), "web", 0},
 			{10, gone("a"), "web", 11},

@@ -15,7 +15,7 @@ func (l *ledger) sweep(now time.Time) {
 	}
 	l.sweepConfiguration(now)
 	l.heldBefore = l.heldBefore && len(l.absent) > 0
-	if len(l.absent) == 0 || !l.pruneSince.IsZero() {
+	if len(l.absent) == 0 || !l.pruneSince.IsZero() || now.Before(l.removal()) {
 		return
 	}
 	var due []string
@@ -29,6 +29,21 @@ func (l *ledger) sweep(now time.Time) {
 		return
 	}
 	l.remove(due)
+}
+
+// removalBound is how many times the patience the first of many removals may wait
+// for the last one.
+const removalBound = 3
+
+// removal is when to remove what is missing. Programs remove files one after the
+// other; services that go together end in the order of their dependencies, so
+// the first waits for the last, but not for ever.
+func (l *ledger) removal() time.Time {
+	var first, last time.Time
+	for _, h := range l.absent {
+		first, last = earlier(first, h.missing), later(last, h.missing)
+	}
+	return earlier(first.Add(removalBound*l.patience), last.Add(l.patience))
 }
 
 // massive says that so much is missing that it may be an accident.
@@ -50,10 +65,8 @@ func (l *ledger) remove(names []string) {
 // another look at a file. It is zero when there is nothing.
 func (l *ledger) due() time.Time {
 	var due time.Time
-	if !l.blind() && l.pruneSince.IsZero() {
-		for _, h := range l.absent {
-			due = earlier(due, h.missing.Add(l.patience))
-		}
+	if !l.blind() && l.pruneSince.IsZero() && len(l.absent) > 0 {
+		due = l.removal()
 	}
 	if !l.blind() && !l.tenure.missing.IsZero() {
 		due = earlier(due, l.tenure.missing.Add(l.patience))
@@ -66,6 +79,13 @@ func (l *ledger) due() time.Time {
 
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
 		return b
 	}
 	return a
