@@ -3,53 +3,54 @@ package reconciler
 import (
 	"slices"
 
+	"github.com/go-logr/logr"
+
 	"svc.d/spec"
 )
 
 // logEvent writes one line for each change of state that an operator would ask
 // about. It is called after the event was observed.
 func (l *Loop) logEvent(r *record, e Event) {
-	if e.Kind == EventProbed || e.Kind == EventNotified {
-		return // see logLife
+	log := func() logr.Logger { // few events are told, and probes are many
+		return l.Log.WithValues("service", e.Replica.Service, "replica", e.Replica.String())
 	}
-	log := l.Log.WithValues("service", e.Replica.Service, "replica", e.Replica.String())
 	switch e.Kind {
 	case EventStarted:
-		log.Info("Started process", "pid", e.Pid)
+		log().Info("Started process", "pid", e.Pid)
 	case EventStartFailed:
-		log.Info("Could not start process", "reason", e.Failure.Reason, "message", e.Failure.Message)
+		log().Info("Could not start process", "reason", e.Failure.Reason, "message", e.Failure.Message)
 	case EventExited:
 		n := r.facts.index(e.Replica.Ordinal)
 		if n < 0 {
 			return
 		}
 		i := &r.facts.Replicas[n]
-		values := []any{"pid", i.Pid, "exitCode", e.Exit.Status(), "asked", i.asked(), "ran", i.EndedAt.Sub(i.StartedAt)}
+		values := []any{"pid", i.Pid, "exitCode", e.Exit.Status(), "asked", i.asked(), "ran", e.At.Sub(i.StartedAt)}
 		if e.Exit.Signal != 0 {
 			values = append(values, "signal", string(spec.SignalOf(e.Exit.Signal)))
 		}
 		if len(e.Processes) > 0 {
 			values = append(values, "left", e.Processes)
 		}
-		log.Info("Process ended", values...)
+		log().Info("Process ended", values...)
 	case EventFound:
-		log.Info("Found processes of a daemon that died; killing them")
+		log().Info("Found processes of a daemon that died; killing them")
 	case EventUnclear:
-		log.Info("Found processes whose record cannot be read; leaving them alone")
+		log().Info("Found processes whose record cannot be read; leaving them alone")
 	case EventInspected:
-		log.Info("Killed processes do not end", "left", e.Processes)
+		log().Info("Killed processes do not end", "left", e.Processes)
 	case EventChecked:
 		if e.Failure != nil {
-			log.Info("Replacement blocked", "reason", e.Failure.Reason, "message", e.Failure.Message)
+			log().Info("Replacement blocked", "reason", e.Failure.Reason, "message", e.Failure.Message)
 		}
 	case EventForgotten:
 		if e.Failure != nil {
-			log.Info("Could not remove what was kept of the replica", "reason", e.Failure.Reason, "message", e.Failure.Message)
+			log().Info("Could not remove what was kept of the replica", "reason", e.Failure.Reason, "message", e.Failure.Message)
 			return
 		}
-		log.V(1).Info("Forgot the replica", "run", e.Run)
+		log().V(1).Info("Forgot the replica", "run", e.Run)
 	case EventEmptied:
-		log.V(1).Info("Nothing is left of the run", "run", e.Run)
+		log().V(1).Info("Nothing is left of the run", "run", e.Run)
 	default:
 	}
 }

@@ -35,6 +35,10 @@ func (l *Loop) logLife(before, i *Instance, e Event) {
 		if !was.ReloadedAt.Equal(now.ReloadedAt) {
 			log.Info("Reloaded process", "pid", i.Pid)
 		}
+	case EventEmptied:
+		if before.Detached() && !i.Detached() {
+			log.Info("All processes of the run ended", "asked", i.asked(), "ran", e.At.Sub(i.StartedAt))
+		}
 	case EventProbed:
 		logProbe(log, &was.Probes[e.Probe], &now.Probes[e.Probe], e)
 	case EventReleased:

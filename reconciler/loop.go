@@ -296,24 +296,30 @@ func (l *Loop) happened(e Event) {
 		slices.SortFunc(r.facts.Replicas, byOrdinal)
 	}
 	l.observe(r, e)
-	l.logEvent(r, e)
 	l.turn(r)
 }
 
-// observe folds an event into the record's facts.
+// observe folds an event into the record's facts, and logs what became of it.
 func (l *Loop) observe(r *record, e Event) {
 	r.facts = ObserveService(r.facts, e)
+	before, i := l.observeReplica(r, e)
+	l.logEvent(r, e)
+	if i != nil && (before.Life != nil || i.Life != nil) {
+		l.logLife(&before, i, e)
+	}
+}
+
+// observeReplica answers the replica before and after, or nil when it is not known.
+func (l *Loop) observeReplica(r *record, e Event) (before Instance, i *Instance) {
 	if n := r.facts.index(e.Replica.Ordinal); n >= 0 && e.Kind.ofReplica() {
-		before := r.facts.Replicas[n]
-		i := &r.facts.Replicas[n]
+		before = r.facts.Replicas[n]
+		i = &r.facts.Replicas[n]
 		*i = l.Observe(before, e)
 		if e.Kind.kept() || e.Kind.tells() && turned(&before, i) {
 			l.keep(r, i)
 		}
-		if before.Life != nil || i.Life != nil {
-			l.logLife(&before, i, e)
-		}
 	}
+	return before, i
 }
 
 func (l *Loop) shutdown(immediately bool) {
