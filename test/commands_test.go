@@ -68,6 +68,12 @@ func cmdStop(ts *testscript.TestScript, neg bool, args []string) {
 	s.daemon = nil
 }
 
+// cmdReexec has the daemon execute itself anew.
+func cmdReexec(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 0, "reexec")
+	ts.Check(sceneOf(ts).running(ts).reexec())
+}
+
 // says returns nil when the daemon's log has the text.
 func (d *daemon) says(text string) error {
 	log, err := os.ReadFile(d.log)

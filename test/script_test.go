@@ -27,6 +27,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"daemon":      cmdDaemon,
 			"stop":        cmdStop,
+			"reexec":      cmdReexec,
 			"says":        cmdSays,
 			"write":       cmdWrite,
 			"await":       cmdAwait,

@@ -177,6 +177,7 @@ func (d *daemon) hostOptions() host.Options {
 	if d.inherited != nil {
 		kept.Pidfds, kept.Tree = byReplica(d.inherited.Pidfds), d.inherited.Tree
 		kept.Notify, kept.Stored, kept.Early = d.inherited.Notify, byReplica(d.inherited.Stored), byReplica(d.inherited.Early)
+		kept.Environment = byReplica(d.inherited.Environment)
 	}
 	return host.Options{
 		StateDir: d.config.stateDir, Output: d.output, NoCgroups: d.config.noCgroups,

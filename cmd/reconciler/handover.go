@@ -44,6 +44,9 @@ type handover struct {
 	// shelf: only an image that goes on with this process has it.
 	Stored map[string][]host.StoredFD `json:"stored,omitempty"`
 	Early  map[string][][]byte        `json:"early,omitempty"` // what services have said and nobody was told
+	// Environment is what services have read from the files of envFrom, by replica.
+	// It is in memory alone: there may be secrets in it.
+	Environment map[string][][]byte `json:"environment,omitempty"`
 
 	Why     string       `json:"why"`
 	Program fileIdentity `json:"program"` // what was meant to be executed

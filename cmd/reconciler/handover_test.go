@@ -63,10 +63,11 @@ func TestAHandoverSaysAllThatIsCarried(t *testing.T) {
 	id := reconciler.ReplicaID{Service: "web", Ordinal: 3}
 	h := &handover{
 		Version: handoverVersion, Lock: 1000001, Socket: 1000002, Tree: 1000003, Notify: 1000004, Why: whySignal,
-		Pidfds:  byName(map[reconciler.ReplicaID]int{id: 1000005}),
-		Outputs: map[string]int{"web-3.stdout": 1000006},
-		Stored:  byName(map[reconciler.ReplicaID][]host.StoredFD{id: {{Name: "a", FD: 1000007, NoPoll: true}, {Name: "b", FD: 1000008}}}),
-		Early:   byName(map[reconciler.ReplicaID][][]byte{id: {[]byte("STATUS=\xff")}}),
+		Pidfds:      byName(map[reconciler.ReplicaID]int{id: 1000005}),
+		Outputs:     map[string]int{"web-3.stdout": 1000006},
+		Stored:      byName(map[reconciler.ReplicaID][]host.StoredFD{id: {{Name: "a", FD: 1000007, NoPoll: true}, {Name: "b", FD: 1000008}}}),
+		Early:       byName(map[reconciler.ReplicaID][][]byte{id: {[]byte("STATUS=\xff")}}),
+		Environment: byName(map[reconciler.ReplicaID][][]byte{id: {[]byte("NAME=\xff")}}),
 	}
 	fd, err := h.write()
 	must(t, err)

@@ -33,6 +33,8 @@ type Carried struct {
 	Notify int // the socket on which services tell of themselves; 0 is none
 	Stored map[reconciler.ReplicaID][]StoredFD
 	Early  map[reconciler.ReplicaID][][]byte // messages of sd_notify(3) that were read and not told
+	// Environment is what runs have read from the files of envFrom. It may be secret.
+	Environment map[reconciler.ReplicaID][][]byte
 }
 
 // Carry lists what the successor needs. The host must be paused, and no start
@@ -55,6 +57,7 @@ func (h *Host) Carry() Carried {
 		c.Tree = t.rootFD
 	}
 	c.Notify, c.Stored, c.Early = max(h.notifier.fd, 0), h.allStored(), h.allEarly()
+	c.Environment = h.allRead()
 	return c
 }
 

@@ -82,9 +82,9 @@ func (h *Host) stopped(c *command) *reconciler.Failure {
 const whyMainEnded = "the main process has ended"
 
 // planCommand works out what a command of a service is to be. env is added to the
-// environment of the service.
-func (h *Host) planCommand(s *spec.Service, id reconciler.ReplicaID, argv []string, env []spec.EnvVar) (*plan, *reconciler.Failure) {
-	p, f := makePlan(&h.accounts, s, id.Ordinal)
+// environment that the main process was started with.
+func (h *Host) planCommand(g *group, s *spec.Service, argv []string, env []spec.EnvVar) (*plan, *reconciler.Failure) {
+	p, f := makePlan(&h.accounts, s, g.id.Ordinal, h.filesOf(g))
 	if f != nil {
 		return nil, f
 	}

@@ -26,7 +26,7 @@ func (h *Host) Exec(ctx context.Context, w reconciler.ProbeWork, command []strin
 	if g == nil {
 		return nil, exit, c.refused("%s does not run", w.Replica)
 	}
-	p, failure := h.planCommand(w.Service, w.Replica, command, nil)
+	p, failure := h.planCommand(g, w.Service, command, nil)
 	if failure != nil {
 		return nil, exit, failure
 	}
@@ -53,10 +53,13 @@ func (h *Host) Exec(ctx context.Context, w reconciler.ProbeWork, command []strin
 	return c.out.bytes(), exit, failure
 }
 
-// Environment is the environment of a replica, as NAME=value lines. It reads the
-// files of envFrom. Safe for concurrent use.
+// Environment is the environment that a replica was started with, as NAME=value
+// lines. Safe for concurrent use.
 func (h *Host) Environment(w reconciler.ProbeWork) ([]string, *reconciler.Failure) {
-	p, f := makePlan(&h.accounts, w.Service, w.Replica.Ordinal)
+	h.mu.Lock()
+	g := h.groups[w.Replica]
+	h.mu.Unlock()
+	p, f := makePlan(&h.accounts, w.Service, w.Replica.Ordinal, h.filesOf(g))
 	if f != nil {
 		return nil, f
 	}

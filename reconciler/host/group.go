@@ -52,8 +52,8 @@ type group struct {
 	stage                                  *stage
 	// carriesOn says that the run lasts as long as anything of it lives.
 	carriesOn bool
-	// envFiles is what Started tells of the files of envFrom.
-	envFiles string
+	// read is what the run has read from the files of envFrom; nil without any.
+	read *readFiles
 
 	// hook is the one that was taken last and has not ended; commands are all that
 	// run beside the main process or were just killed, stuck those that do not go.

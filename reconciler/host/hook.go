@@ -95,7 +95,7 @@ func (h *Host) launchAs(c *command, w reconciler.Work, argv []string) *reconcile
 		env = append(env[:len(env):len(env)], spec.EnvVar{Name: "MAINPID", Value: strconv.Itoa(int(g.pid))})
 	}
 	h.mu.Unlock()
-	p, f := h.planCommand(w.Service, w.Replica, argv, env)
+	p, f := h.planCommand(c.group, w.Service, argv, env)
 	if f != nil {
 		return f
 	}

@@ -21,8 +21,9 @@ type plan struct {
 	who       identity
 	// first are the programs of init commands, to be checked with argv.
 	first []string
-	// envFiles is what Started tells; the exec stage does not know it.
-	envFiles string
+	// read is what was read from the files of envFrom, nil without any; the exec
+	// stage does not know it.
+	read *readFiles
 	// listen is how many descriptors the program gets besides 0 to 2, LISTEN_FDS.
 	listen int
 

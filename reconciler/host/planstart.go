@@ -7,7 +7,7 @@ import (
 
 // planStart works out what the main process is to be, and prepares what it finds.
 func (h *Host) planStart(w reconciler.Work) (*plan, *reconciler.Failure) {
-	p, f := makePlan(&h.accounts, w.Service, w.Replica.Ordinal)
+	p, f := makePlan(&h.accounts, w.Service, w.Replica.Ordinal, readEnvFiles)
 	if f != nil {
 		return nil, f
 	}

@@ -105,7 +105,7 @@ func explainStage(id reconciler.ReplicaID, err error) *reconciler.Failure {
 // server may be dead, the exec stage looks.
 func (h *Host) check(w reconciler.Work) answer {
 	e := reconciler.Event{Kind: reconciler.EventChecked, Replica: w.Replica, Run: w.Run}
-	p, f := makePlan(&h.accounts, w.Service, w.Replica.Ordinal)
+	p, f := makePlan(&h.accounts, w.Service, w.Replica.Ordinal, readEnvFiles)
 	if f != nil {
 		e.Failure = f
 		return answer{event: e}

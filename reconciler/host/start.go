@@ -108,7 +108,7 @@ func (h *Host) launch(g *group, w reconciler.Work) (answer, *reconciler.Failure)
 	h.awaitLine(g, w.Service, time.Time{})
 	h.mu.Lock()
 	killed := g.killed
-	g.killed, g.envFiles, g.carriesOn = false, p.envFiles, w.Service.Spec.Lifetime == spec.LifetimeGroup
+	g.killed, g.read, g.carriesOn = false, p.read, w.Service.Spec.Lifetime == spec.LifetimeGroup
 	h.mu.Unlock()
 	cgroup, busy, err := h.grouping.prepare(w.Replica, killed)
 	if killed && (err != nil || busy) {
@@ -154,8 +154,11 @@ func explainCgroup(id reconciler.ReplicaID, err error) *reconciler.Failure {
 	return failure(reconciler.ReasonCgroupRefused, "cannot make the cgroup of %s: %v", id, err)
 }
 
+// envFiles answers what files of envFrom contain, as readEnvFiles does.
+type envFiles func(list []spec.EnvFrom) (vars []spec.EnvVar, meant map[string]string, f *reconciler.Failure)
+
 // makePlan works out what the process is to be.
-func makePlan(a *accounts, s *spec.Service, ordinal int32) (*plan, *reconciler.Failure) {
+func makePlan(a *accounts, s *spec.Service, ordinal int32, read envFiles) (*plan, *reconciler.Failure) {
 	who, f := a.resolve(s.Spec.SecurityContext)
 	if f != nil {
 		return nil, f
@@ -164,13 +167,15 @@ func makePlan(a *accounts, s *spec.Service, ordinal int32) (*plan, *reconciler.F
 	if f != nil {
 		return nil, f
 	}
-	files, meant, f := readEnvFiles(s.Spec.EnvFrom)
+	files, meant, f := read(s.Spec.EnvFrom)
 	if f != nil {
 		return nil, f
 	}
 	inv := s.Process(ordinal, who.environment(), files)
 	p := &plan{argv: inv.Argv, env: inv.Env, dir: s.Spec.WorkingDir, umask: int(s.Spec.SecurityContext.Umask), rlimits: limits, who: who}
-	p.envFiles = s.Spec.EnvFilesDigest(func(path string) string { return meant[path] })
+	if len(s.Spec.EnvFrom) > 0 {
+		p.read = &readFiles{vars: files, digest: s.Spec.EnvFilesDigest(func(path string) string { return meant[path] })}
+	}
 	if p.dir == "" {
 		p.dir = "/"
 	}
@@ -289,7 +294,9 @@ func (h *Host) started(g *group, w reconciler.Work, pid int32, pidfd int) answer
 		e.StartTicks = s.startTicks
 	}
 	h.mu.Lock()
-	e.EnvFiles = g.envFiles
+	if g.read != nil {
+		e.EnvFiles = g.read.digest
+	}
 	g.pid, g.pidfd, g.phase, g.startedAt, g.ticks = pid, pidfd, phaseRunning, time.Now(), e.StartTicks
 	h.mu.Unlock()
 	return answer{event: e, then: func() {
