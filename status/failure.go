@@ -28,6 +28,7 @@ const (
 	FailureNotFound         FailureReason = "NotFound"
 	FailureMethodNotAllowed FailureReason = "MethodNotAllowed"
 	FailureConflict         FailureReason = "Conflict"
+	FailureExpired          FailureReason = "Expired"
 	FailureTooLarge         FailureReason = "RequestEntityTooLarge"
 	FailureTooManyRequests  FailureReason = "TooManyRequests"
 	FailureInternal         FailureReason = "InternalError"
@@ -61,6 +62,8 @@ func (r FailureReason) code() int {
 		return 405
 	case FailureConflict:
 		return 409
+	case FailureExpired:
+		return 410
 	case FailureTooLarge:
 		return 413
 	case FailureTooManyRequests:

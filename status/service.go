@@ -19,19 +19,8 @@ type Service struct {
 type ServiceList struct {
 	APIVersion string    `json:"apiVersion"`
 	Kind       string    `json:"kind"` // ServiceList
+	Metadata   ListMeta  `json:"metadata"`
 	Items      []Service `json:"items"`
-}
-
-// Metadata is the part of Kubernetes' ObjectMeta that has a meaning here.
-type Metadata struct {
-	Name        string            `json:"name"`
-	Labels      map[string]string `json:"labels,omitempty"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-	// Generation counts the accepted edits of the manifest since the daemon
-	// started.
-	Generation int64 `json:"generation,omitempty"`
-	// CreationTimestamp is when the daemon first saw it declared.
-	CreationTimestamp time.Time `json:"creationTimestamp,omitzero"`
 }
 
 // ServiceStatus is what is so.
@@ -107,6 +96,11 @@ type Replica struct {
 	Status   string `json:"status,omitempty"`
 	Restarts int64  `json:"restartCount"`
 	LastExit *Exit  `json:"lastExit,omitempty"`
+	// Exits are the latest ends that nobody asked for, oldest first, five at most.
+	Exits []Exit `json:"exits,omitempty"`
+	// Cgroup is the path of what it runs in, below /sys/fs/cgroup or where cgroup v2
+	// is mounted; empty without cgroups.
+	Cgroup string `json:"cgroup,omitempty"`
 	// Processes are what is left of it, when that is to the point.
 	Processes []Process `json:"processes,omitempty"`
 }
