@@ -58,9 +58,9 @@ func processorTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// dropText lets go of our program's code as far as it is resident: most of what ran
-// at the start (flags, parsers) does not run again. It stays in the page cache, and
-// what is needed is mapped again when it is executed.
+// dropText lets go of our program's code and constants as far as they are resident:
+// most of what ran at the start (flags, parsers) does not run again. They stay in the
+// page cache, and what is needed is mapped again when it is used.
 func dropText() {
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
@@ -73,7 +73,7 @@ func dropText() {
 	for line := range strings.Lines(string(maps)) {
 		// address range, permissions, offset, device, inode, path
 		fields := strings.Fields(line)
-		if len(fields) < 6 || fields[1] != "r-xp" || !strings.HasSuffix(strings.TrimSuffix(line, "\n"), program) {
+		if len(fields) < 6 || fields[1] != "r-xp" && fields[1] != "r--p" || !strings.HasSuffix(strings.TrimSuffix(line, "\n"), program) {
 			continue
 		}
 		from, to, _ := strings.Cut(fields[0], "-")
