@@ -82,6 +82,7 @@ func (l *Loop) settle(r *record, next time.Time) {
 	if gone {
 		l.due.remove(r)
 		delete(l.services, r.facts.Name)
+		l.vanished(r)
 	}
 	l.tellBonds(r, gone)
 }

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"svc.d/reconciler"
 	"svc.d/spec"
 	"svc.d/status"
@@ -20,6 +22,7 @@ func (w *storm) audit() {
 	if err != nil {
 		return
 	}
+	w.auditRevisions(snapshot)
 	said := map[reconciler.ReplicaID]int32{}
 	for _, s := range snapshot.Services {
 		for _, r := range s.Status.ReplicaStatuses {
@@ -35,6 +38,19 @@ func (w *storm) audit() {
 		case pid == 0 && state.MainPid != 0:
 			w.broken(NothingUnseen, "%v runs as %d and is not said to", state.Replica, state.MainPid)
 		}
+	}
+}
+
+// auditRevisions judges that who follows changes misses nothing.
+func (w *storm) auditRevisions(snapshot *reconciler.Snapshot) {
+	for _, s := range snapshot.Services {
+		before, known := w.shown[s.Metadata.Name]
+		if known && before.Metadata.ResourceVersion == s.Metadata.ResourceVersion {
+			if diff := cmp.Diff(before, s); diff != "" {
+				w.broken(ChangesTold, "%s is shown otherwise in revision %s (-before +after)\n%s", s.Metadata.Name, s.Metadata.ResourceVersion, diff)
+			}
+		}
+		w.shown[s.Metadata.Name] = s
 	}
 }
 

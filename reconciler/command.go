@@ -66,6 +66,8 @@ func (l *Loop) command(c Command) error {
 	} else {
 		r.facts = ObserveService(r.facts, e)
 	}
+	l.changed(r)
+	l.commanded(r, c)
 	l.keepAll(r)
 	l.step(StepPersonAsked, true)
 	l.turn(r)
@@ -137,6 +139,7 @@ func (l *Loop) signal(r *record, c Command) error {
 		}
 		l.Log.Info("Person sends signal", "service", c.Service, "replica", i.ID.String(), "pid", i.Pid,
 			"signal", string(spec.SignalOf(c.Signal)), "by", c.By)
+		l.commanded(r, Command{Service: c.Service, Ordinal: i.ID.Ordinal, Signal: c.Signal, By: c.By})
 		if err := l.Host.Signal(i.ID, c.Signal, ScopeMain); err != nil {
 			return &Refusal{RefusedConflict, err.Error()}
 		}

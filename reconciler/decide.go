@@ -54,6 +54,13 @@ func Decide(want *spec.Service, f *Facts, now time.Time, into []Action) (actions
 			var due time.Time
 			into, due = probes(&f.Replicas[n], n, now, into)
 			next = earlier(next, due)
+			// Who waits for it to be available hears of it then.
+			if s := want.Spec.MinReadySeconds; s > 0 {
+				ready, _ := f.Replicas[n].ready()
+				if due := ready.Add(minReady(want)); !ready.IsZero() && now.Before(due) {
+					next = earlier(next, due)
+				}
+			}
 		}
 	}
 	return into, next

@@ -10,6 +10,7 @@ import (
 func (l *Loop) declare(set *spec.Set) {
 	l.logSet(l.set, set)
 	first := l.set == nil
+	l.fresh = first
 	if l.Declared != nil {
 		l.Declared(set)
 	}
@@ -61,8 +62,10 @@ func (l *Loop) want(r *record, want *spec.Service) {
 	e := Event{Kind: EventDeclared, Service: want, At: l.now()}
 	l.logDeclared(r, want)
 	fresh := r.want == nil && len(r.facts.Replicas) == 0
+	l.occurredDeclared(r, want)
 	r.want = want
 	r.facts = ObserveService(r.facts, e)
+	l.changed(r)
 	if !fresh { // its manifest tells all that there is to know
 		l.keepAll(r)
 	}
@@ -84,7 +87,7 @@ func (l *Loop) turnAll() {
 }
 
 func (l *Loop) add(name string) *record {
-	r := &record{facts: Facts{Name: name}, place: -1}
+	r := &record{facts: Facts{Name: name}, place: -1, revision: l.Revisions.Next()}
 	l.services[name] = r
 	return r
 }

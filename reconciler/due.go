@@ -9,13 +9,13 @@ func (h dueHeap) Len() int           { return len(h) }
 func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
 func (h dueHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].place, h[j].place = i, j
+	h[i].place, h[j].place = int32(i), int32(j)
 }
 
 // Push and Pop are container/heap's; use place and remove.
 func (h *dueHeap) Push(x any) {
 	r := x.(*record)
-	r.place = len(*h)
+	r.place = int32(len(*h))
 	*h = append(*h, r)
 }
 
@@ -34,12 +34,12 @@ func (h *dueHeap) put(r *record) {
 		heap.Push(h, r)
 		return
 	}
-	heap.Fix(h, r.place)
+	heap.Fix(h, int(r.place))
 }
 
 // remove takes r out, if it is in.
 func (h *dueHeap) remove(r *record) {
 	if r.place >= 0 {
-		heap.Remove(h, r.place)
+		heap.Remove(h, int(r.place))
 	}
 }

@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"slices"
 	"time"
 
 	"svc.d/spec"
@@ -56,8 +57,28 @@ type Instance struct {
 	Ends []time.Time
 	// Last is how the latest run that started has ended.
 	Last Ended
+	// Exits are the latest ends that nobody asked for, oldest first, maxExits at most.
+	// The loop keeps them, for people; nothing is decided by them. It is never written
+	// again; nil is none, as for most.
+	Exits *[]Ended
 	// Life is what else is known of the run; nil is nothing.
 	Life *Life
+}
+
+// maxExits is how many ends are remembered of a replica.
+const maxExits = 5
+
+// remember adds the end of the run to Exits, when that is news.
+func (i *Instance) remember(before *Instance) {
+	if i.Last.EndedAt.Equal(before.Last.EndedAt) || i.Last.Asked {
+		return
+	}
+	var exits []Ended
+	if i.Exits != nil {
+		exits = *i.Exits
+	}
+	exits = append(slices.Clone(exits[max(0, len(exits)+1-maxExits):]), i.Last)
+	i.Exits = &exits
 }
 
 // Ended is a run that is over.

@@ -106,6 +106,7 @@ func (l *Loop) logSet(old, set *spec.Set) {
 		now[k] = true
 		if !before[k] {
 			l.Log.Info("Manifest has an error", "problem", p.String(), "service", p.Service)
+			l.occurredIn(p.Service, true, OccurredInvalid, p.String())
 		}
 	}
 	mended := map[string]bool{}
@@ -117,6 +118,7 @@ func (l *Loop) logSet(old, set *spec.Set) {
 	}
 	for file := range mended {
 		l.Log.Info("Manifest was mended", "file", file)
+		l.occurredIn("", false, OccurredMended, file+" has no error any more")
 	}
 	for _, i := range set.Ignored {
 		if old == nil || !slices.Contains(old.Ignored, i) {
@@ -141,6 +143,7 @@ func (l *Loop) logConditions(old, set *spec.Set) {
 	for _, c := range set.Conditions {
 		if !has(old, c.Type) {
 			l.Log.Info("Directory needs attention", "condition", c.Type, "reason", c.Reason, "message", c.Message)
+			l.occurredIn("", true, OccurrenceReason(c.Type), c.Message)
 		}
 	}
 	if old == nil {
@@ -149,6 +152,7 @@ func (l *Loop) logConditions(old, set *spec.Set) {
 	for _, c := range old.Conditions {
 		if !has(set, c.Type) {
 			l.Log.Info("Directory is well again", "condition", c.Type)
+			l.occurredIn("", false, OccurredMended, c.Type+" is over")
 		}
 	}
 }

@@ -54,6 +54,10 @@ type Config struct {
 	// ServiceConditions, when not nil, are conditions of services that no event
 	// tells of, by name. It is called for each snapshot and must not block.
 	ServiceConditions func() map[string][]status.Condition
+	// Revisions numbers states; nil is from 1 on.
+	Revisions Revisions
+	// Occurred is told what people want to hear of; nil is nobody. It must not block.
+	Occurred func(Occurrence)
 	// Verify makes what "cannot happen" a panic instead of a log line.
 	Verify bool
 
@@ -86,6 +90,10 @@ type Loop struct {
 	beatAt     time.Time
 	stopping   time.Time
 	handover   *handoverRequest // what waits for the host's answers; nil is nothing
+	history    history
+	fresh      bool // the first set is taken in
+
+	changesAsked chan changesRequest
 
 	commands  chan commandRequest
 	snapshots chan snapshotRequest
@@ -99,7 +107,9 @@ type record struct {
 	want  *spec.Service // nil: not declared any more
 	facts Facts
 	due   time.Time
-	place int // in the heap of due times; -1 is none
+	// revision is of the last change that is shown.
+	revision uint64
+	place    int32 // in the heap of due times; -1 is none
 	// queued says that the record is in the queue of those with work, probing in
 	// that of those to probe.
 	queued, probing bool
@@ -123,7 +133,13 @@ func NewLoop(c Config) *Loop {
 		shutdowns: make(chan bool),
 		handovers: make(chan *handoverRequest),
 		done:      make(chan struct{}),
+
+		changesAsked: make(chan changesRequest),
 	}
+	if l.Revisions == nil {
+		l.Revisions = &counter{}
+	}
+	l.history.since = l.Revisions.Next()
 	l.restore()
 	return l
 }
@@ -170,6 +186,8 @@ func (l *Loop) Run(ctx context.Context) error {
 			r.answer <- l.command(r.Command)
 		case r := <-l.snapshots:
 			r.answer <- l.snapshot(r.names)
+		case r := <-l.changesAsked:
+			r.answer <- l.changesSince(r.since)
 		case immediately := <-l.shutdowns:
 			l.shutdown(immediately)
 		case r := <-l.asked():
@@ -249,6 +267,7 @@ func (l *Loop) wake() {
 		r := l.due[0]
 		l.due.remove(r)
 		r.due = time.Time{}
+		l.wokeUp(r)
 		l.turn(r)
 	}
 }
@@ -303,6 +322,12 @@ func (l *Loop) happened(e Event) {
 func (l *Loop) observe(r *record, e Event) {
 	r.facts = ObserveService(r.facts, e)
 	before, i := l.observeReplica(r, e)
+	if i == nil || shows(&before, i, e) {
+		l.changed(r)
+		if l.Occurred != nil {
+			l.occurred(r, &before, i, e)
+		}
+	}
 	l.logEvent(r, e)
 	if i != nil && (before.Life != nil || i.Life != nil) {
 		l.logLife(&before, i, e)
@@ -315,6 +340,7 @@ func (l *Loop) observeReplica(r *record, e Event) (before Instance, i *Instance)
 		before = r.facts.Replicas[n]
 		i = &r.facts.Replicas[n]
 		*i = l.Observe(before, e)
+		i.remember(&before)
 		if e.Kind.kept() || e.Kind.tells() && turned(&before, i) {
 			l.keep(r, i)
 		}
@@ -327,6 +353,7 @@ func (l *Loop) shutdown(immediately bool) {
 	if l.stopping.IsZero() {
 		l.stopping = e.At
 		l.Log.Info("Stopping all services", "services", len(l.services))
+		l.occurredIn("", false, OccurredShutdown, "all services are stopped")
 	}
 	if immediately {
 		e.Kind = EventShutdownNow
@@ -334,6 +361,7 @@ func (l *Loop) shutdown(immediately bool) {
 	}
 	for _, r := range l.services {
 		r.facts = ObserveService(r.facts, e)
+		l.changed(r)
 	}
 	for _, r := range l.services {
 		l.tellNeeds(r, false)

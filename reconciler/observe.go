@@ -132,7 +132,7 @@ func found(i Instance, e Event, cause Cause) Instance {
 func begin(i Instance, e Event) Instance {
 	n := Instance{
 		ID: i.ID, Run: e.Run, Init: e.Init, Spec: e.Service, StartTakenAt: e.At,
-		Streak: i.Streak, Ends: i.Ends, Restarts: i.Restarts, Last: i.Last,
+		Streak: i.Streak, Ends: i.Ends, Restarts: i.Restarts, Last: i.Last, Exits: i.Exits,
 		RestartAskedAt: i.RestartAskedAt, StartAskedAt: i.StartAskedAt,
 	}
 	if e.EnvFiles != "" || e.Files != "" {

@@ -91,12 +91,12 @@ func replica(want *spec.Service, f *Facts, n int, v verdict) status.Replica {
 		}
 	}
 	if !i.Last.EndedAt.IsZero() {
-		one.LastExit = &status.Exit{
-			Code: i.Last.Exit.Status(), At: i.Last.EndedAt, Started: i.Last.StartedAt, Asked: i.Last.Asked,
-			Message: i.Last.Why,
-		}
-		if i.Last.Exit.Signal != 0 {
-			one.LastExit.Signal = string(spec.SignalOf(i.Last.Exit.Signal))
+		last := exitOf(i.Last)
+		one.LastExit = &last
+	}
+	if i.Exits != nil {
+		for _, e := range *i.Exits {
+			one.Exits = append(one.Exits, exitOf(e))
 		}
 	}
 	if v.reason == ReasonStuck || v.reason == ReasonDaemonized || v.reason == ReasonMainEnded {
@@ -106,6 +106,14 @@ func replica(want *spec.Service, f *Facts, n int, v verdict) status.Replica {
 	}
 	one.Message = message(want, f, i, v)
 	return one
+}
+
+func exitOf(e Ended) status.Exit {
+	x := status.Exit{Code: e.Exit.Status(), At: e.EndedAt, Started: e.StartedAt, Asked: e.Asked, Message: e.Why}
+	if e.Exit.Signal != 0 {
+		x.Signal = string(spec.SignalOf(e.Exit.Signal))
+	}
+	return x
 }
 
 // message is the sentence to a reason.

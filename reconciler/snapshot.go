@@ -3,6 +3,7 @@ package reconciler
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -15,6 +16,7 @@ import (
 // It is the caller's own.
 type Snapshot struct {
 	At       time.Time
+	Revision uint64           // the state that it shows: see Loop.Changes
 	Services []status.Service // in order of names
 	Set      *spec.Set        // nil until the first one came
 	// Conditions are the host's (such as Degraded) and the directory's.
@@ -68,7 +70,7 @@ func (l *Loop) Snapshot(ctx context.Context, names ...string) (*Snapshot, error)
 // snapshot copies what the report needs; the words are found by the asker's
 // goroutine (render), so that the loop is not held up.
 func (l *Loop) snapshot(names []string) *Snapshot {
-	s := &Snapshot{At: l.now(), Set: l.set, Stopping: l.stopping}
+	s := &Snapshot{At: l.now(), Revision: l.Revisions.Now(), Set: l.set, Stopping: l.stopping}
 	if l.Conditions != nil {
 		s.Conditions = slices.Clone(l.Conditions())
 	}
@@ -78,7 +80,7 @@ func (l *Loop) snapshot(names []string) *Snapshot {
 	add := func(r *record) {
 		f := r.facts
 		f.Replicas = slices.Clone(f.Replicas)
-		s.known = append(s.known, known{r.want, f})
+		s.known = append(s.known, known{r.want, f, r.revision})
 	}
 	if len(names) == 0 {
 		s.known = make([]known, 0, len(l.services))
@@ -97,8 +99,9 @@ func (l *Loop) snapshot(names []string) *Snapshot {
 
 // known is a service as the loop knew it.
 type known struct {
-	want  *spec.Service
-	facts Facts
+	want     *spec.Service
+	facts    Facts
+	revision uint64
 }
 
 // render makes the reports.
@@ -110,7 +113,8 @@ func (s *Snapshot) render() {
 		service := status.Service{
 			APIVersion: spec.APIVersion, Kind: spec.KindService,
 			Metadata: status.Metadata{
-				Name: k.facts.Name, Generation: k.facts.Generation, CreationTimestamp: k.facts.DeclaredAt,
+				Name: k.facts.Name, UID: uid(k.facts.Name, k.facts.DeclaredAt), ResourceVersion: strconv.FormatUint(k.revision, 10),
+				Generation: k.facts.Generation, CreationTimestamp: k.facts.DeclaredAt,
 			},
 			Status: Report(k.want, &k.facts, s.At),
 		}

@@ -18,6 +18,7 @@ import (
 	"svc.d/reconciler"
 	"svc.d/reconciler/hosttest"
 	"svc.d/spec"
+	"svc.d/status"
 )
 
 // The promises that are audited while the world holds its breath.
@@ -28,6 +29,7 @@ const (
 	SilentInCalm  = "SilentInCalm"  // in a calm nothing wakes up
 	ShutdownEnds  = "ShutdownEnds"  // a shutdown ends everything, and itself
 	NothingKept   = "NothingKept"   // what was removed is forgotten
+	ChangesTold   = "ChangesTold"   // what is shown otherwise has another revision
 	CannotHappen  = "CannotHappen"  // the loop meets nothing that its design rules out
 )
 
@@ -51,6 +53,8 @@ type storm struct {
 	caught     atomic.Bool // there is a violation
 
 	edits int
+	// shown is what was told of services, by name, since the loop runs.
+	shown map[string]status.Service
 	// left are the processes that a daemon before this one left behind.
 	left map[reconciler.ReplicaID]bool
 }
@@ -99,6 +103,7 @@ func newStorm(seed uint64, services int, e engine) *storm {
 func (w *storm) open(c reconciler.Config) {
 	w.sets, w.ended = make(chan *spec.Set), make(chan error, 1)
 	w.fuse.Store(0)
+	w.shown = map[string]status.Service{}
 	c.Host, c.Sets, c.Log, c.Verify = w.machine, w.sets, logr.Discard(), true
 	c.Observe, c.Decide, c.Step = w.watched.engine.observe, w.watched.decision, w.burn
 	if c.Recorder == nil {

@@ -17,6 +17,7 @@ import (
 
 	"svc.d/reconciler"
 	"svc.d/reconciler/api"
+	"svc.d/reconciler/events"
 	"svc.d/reconciler/host"
 	"svc.d/reconciler/logs"
 	"svc.d/reconciler/probe"
@@ -72,6 +73,8 @@ type daemon struct {
 	machine   *host.Host
 	prober    *probe.Pool
 	files     *watch.Files // that services name
+	revisions *record.Revisions
+	events    *events.Ring
 	loop      *reconciler.Loop
 	api       *endpoint
 	notify    *notifier
@@ -168,6 +171,7 @@ func (d *daemon) supervise(ctx context.Context, takeoverFailed error) (err error
 	d.keepRescued()
 	d.step(stepAdopted)
 	d.noteDaemon()
+	d.openEvents()
 	return d.serve(ctx)
 }
 
@@ -234,7 +238,7 @@ func (d *daemon) loopConfig() reconciler.Config {
 	return reconciler.Config{
 		Host: d.machine, Sets: d.watcher.Sets(), First: d.first, Log: d.log.Logger,
 		Restored: d.machine.Restored(), Found: d.machine.Found(), Unclear: d.machine.Unclear(),
-		Recorder: d.records, Declared: d.declared,
+		Recorder: d.records, Declared: d.declared, Revisions: d.revisions, Occurred: d.events.Add,
 		Conditions: func() []status.Condition {
 			return append(append(d.successor.conditions(), d.recordConditions()...), append(d.outputConditions(), conditions...)...)
 		},

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"svc.d/reconciler"
+	"svc.d/reconciler/events"
 	"svc.d/reconciler/host"
 	"svc.d/spec"
 )
@@ -47,6 +48,7 @@ type handover struct {
 	// Environment is what services have read from the files of envFrom, by replica.
 	// It is in memory alone: there may be secrets in it.
 	Environment map[string][][]byte `json:"environment,omitempty"`
+	Events      []events.Kept       `json:"events,omitempty"`
 
 	Why     string       `json:"why"`
 	Program fileIdentity `json:"program"` // what was meant to be executed

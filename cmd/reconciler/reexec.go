@@ -374,7 +374,7 @@ func (d *daemon) handover(why string, program fileIdentity) (*handover, error) {
 		Pidfds: byName(carried.Pidfds), Why: why, Program: program,
 		Outputs: d.output.Descriptors(), Shelved: d.shelf.kept(), Nohup: d.signals.nohup,
 		Notify: carried.Notify, Stored: byName(carried.Stored), Early: byName(carried.Early),
-		Environment: byName(carried.Environment),
+		Environment: byName(carried.Environment), Events: d.events.Keep(),
 	}
 	if d.inherited != nil {
 		h.Panics = d.inherited.Panics

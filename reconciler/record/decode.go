@@ -168,8 +168,16 @@ func (d *reading) ofRun(key string, value []byte) error {
 	case "last":
 		var e ended
 		err := json.Unmarshal(value, &e)
-		t := d.store.clock.time
-		i.Last = reconciler.Ended{StartedAt: t(e.StartedAt), EndedAt: t(e.EndedAt), Exit: e.Exit.exit(), Asked: e.Asked, Why: e.Why}
+		i.Last = d.store.readEnded(e)
+		return err
+	case "exits":
+		var exits []ended
+		err := json.Unmarshal(value, &exits)
+		read := make([]reconciler.Ended, len(exits))
+		for n, e := range exits {
+			read[n] = d.store.readEnded(e)
+		}
+		i.Exits = &read
 		return err
 	}
 	return nil

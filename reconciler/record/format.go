@@ -134,7 +134,14 @@ func (s *Store) encodeRest(l *lines, r *reconciler.Record) {
 		l.json("ends", ends)
 	}
 	if !i.Last.EndedAt.IsZero() {
-		l.json("last", ended{t(i.Last.StartedAt), t(i.Last.EndedAt), exitOf(i.Last.Exit), i.Last.Asked, i.Last.Why})
+		l.json("last", s.endedOf(i.Last))
+	}
+	if i.Exits != nil {
+		exits := make([]ended, len(*i.Exits))
+		for n, e := range *i.Exits {
+			exits[n] = s.endedOf(e)
+		}
+		l.json("exits", exits)
 	}
 	if i.Life != nil {
 		l.json("life", s.clock.lifeOf(i.Life))
@@ -150,6 +157,16 @@ func (s *Store) encodeRest(l *lines, r *reconciler.Record) {
 	default:
 		l.json("spec", i.Spec)
 	}
+}
+
+func (s *Store) endedOf(e reconciler.Ended) ended {
+	t := s.clock.stamp
+	return ended{t(e.StartedAt), t(e.EndedAt), exitOf(e.Exit), e.Asked, e.Why}
+}
+
+func (s *Store) readEnded(e ended) reconciler.Ended {
+	t := s.clock.time
+	return reconciler.Ended{StartedAt: t(e.StartedAt), EndedAt: t(e.EndedAt), Exit: e.Exit.exit(), Asked: e.Asked, Why: e.Why}
 }
 
 // moments are the times of a run with their keys.

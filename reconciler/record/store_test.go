@@ -428,6 +428,7 @@ func TestEveryFactIsRecorded(t *testing.T) {
 	s := golden()
 	want := full(0, s.clock.at)
 	next := s.clock.at
+	want.Instance.Exits = &[]reconciler.Ended{{EndedAt: next, Exit: reconciler.Exit{Code: 3}}, {StartedAt: next, EndedAt: next, Exit: reconciler.Exit{Signal: 9}, Why: "sick"}}
 	fill(t, reflect.ValueOf(&want).Elem(), &next)
 	i := reflect.ValueOf(&want.Instance).Elem()
 	for _, name := range unrecorded {
