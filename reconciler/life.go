@@ -63,10 +63,13 @@ type Life struct {
 	// known.
 	Loaded, Refused, Checked, Trying string
 	CheckedAt                        time.Time // check succeeded
-	TriedAt                          time.Time // the latest attempt to reload was over
-	ReloadedAt                       time.Time // the latest one that succeeded
-	ReloadAskedAt                    time.Time // a person asked for a reload
-	ReloadFailure                    *Failure  // why the latest attempt failed
+	// TryingAt is when the first hook of the attempt to reload that is under way was
+	// taken, zero when none is; TriedAt when the latest one that is over began. What a
+	// person asked for after that is still to be done.
+	TryingAt, TriedAt time.Time
+	ReloadedAt        time.Time // the latest one that succeeded
+	ReloadAskedAt     time.Time // a person asked for a reload
+	ReloadFailure     *Failure  // why the latest attempt failed
 }
 
 // Probing is what is known of one kind of probe. It is pure arithmetic over the
@@ -276,7 +279,7 @@ func (l *Life) resume(at time.Time) {
 	if l.HookEndedAt.IsZero() {
 		l.Hook, l.HookTakenAt = HookNone, time.Time{}
 	}
-	l.HookRun = 0
+	l.HookRun, l.TryingAt = 0, time.Time{}
 	l.ReleaseTakenAt, l.ReleasedAt = time.Time{}, time.Time{}
 	for k := range l.Probes {
 		p := &l.Probes[k]

@@ -56,7 +56,8 @@ func lived(i Instance, e Event) Instance {
 		}
 		l.LineAt = e.At
 	case EventReloaded:
-		l.TriedAt, l.ReloadedAt, l.Loaded, l.ReloadFailure = e.At, e.At, e.Files, nil
+		l.tried(e.At)
+		l.ReloadedAt, l.Loaded, l.ReloadFailure = e.At, e.Files, nil
 	case EventReload:
 		if i.stage() != stageLive {
 			return i
@@ -82,7 +83,9 @@ func hookTaken(i Instance, e Event) (Instance, *Life) {
 			l.PreStopAt = e.At
 		}
 	case HookReloadCheck, HookReload:
-		l.Trying = e.Files
+		if l.Trying = e.Files; e.Hook == HookReloadCheck || l.TryingAt.IsZero() {
+			l.TryingAt = e.At
+		}
 	case HookNone, HookPostStart, HookPostStop:
 	}
 	return i, l
@@ -103,14 +106,24 @@ func hookEnded(l *Life, e Event) {
 			l.CheckedAt, l.Checked = e.At, l.Trying
 			return
 		}
-		l.TriedAt, l.Refused, l.ReloadFailure = e.At, l.Trying, e.Failure
+		l.tried(e.At)
+		l.Refused, l.ReloadFailure = l.Trying, e.Failure
 	case HookReload:
-		l.TriedAt, l.Loaded, l.ReloadFailure = e.At, l.Trying, e.Failure
+		l.tried(e.At)
+		l.Loaded, l.ReloadFailure = l.Trying, e.Failure
 		if e.Failure == nil {
 			l.ReloadedAt = e.At
 		}
 	case HookPreStop, HookNone:
 	}
+}
+
+// tried notes that an attempt to reload is over, which began now if it had no hook.
+func (l *Life) tried(now time.Time) {
+	if l.TriedAt = l.TryingAt; l.TriedAt.IsZero() {
+		l.TriedAt = now
+	}
+	l.TryingAt = time.Time{}
 }
 
 // notified takes in what the program told of itself.

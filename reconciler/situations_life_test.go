@@ -49,6 +49,9 @@ func reloadsChecked(s *spec.Spec) {
 	reloads(s)
 	s.Reload.Check = &spec.ExecAction{Command: []string{"/bin/check"}}
 }
+func reloadsByExec(s *spec.Spec) {
+	s.Reload.Exec = &spec.ExecAction{Command: []string{"/bin/reload"}}
+}
 func livenessProbe(s *spec.Spec) {
 	s.LivenessProbe = httpProbe()
 	s.LivenessProbe.TerminationGracePeriodSeconds = new(int64)
@@ -301,6 +304,33 @@ var lives = map[string]func() *story{
 	"62 a new readyLogLine is for the next start": func() *story {
 		return tell(service()).run(0).after(time.Minute).declare(service(readyLine, postStart))
 	},
+	"63 a person asked for a reload while the check ran: this attempt goes on": func() *story {
+		return askedWhileTried(changedFiles(), HookReloadCheck)
+	},
+	"64 and then there is another one": func() *story {
+		s := askedWhileTried(changedFiles(), HookReloadCheck)
+		return s.at(0, Event{Kind: EventReloaded, Files: "b"})
+	},
+	"65 a person asked for a reload while the command to reload ran": func() *story {
+		s := changedFiles(reloadsByExec).hooked(0, HookReloadCheck, "")
+		return askedWhileTried(s, HookReload)
+	},
+	"66 the check failed, and a person had asked again meanwhile": func() *story {
+		s := changedFiles().hook(0, HookReloadCheck).observe(Event{Kind: EventReload})
+		return s.at(0, Event{Kind: EventHookEnded, Hook: HookReloadCheck, Run: s.runs, Failure: &Failure{ReasonHookFailed, "exited with code 1"}})
+	},
+	"67 a file changed while the command to reload ran": func() *story {
+		s := changedFiles(reloadsByExec).hooked(0, HookReloadCheck, "").hook(0, HookReload).contents("", "c")
+		return s.at(0, Event{Kind: EventHookEnded, Hook: HookReload, Run: s.runs})
+	},
+	"68 the daemon ended while the check ran that a person had asked for": func() *story {
+		s := changedFiles().contents("", "a").observe(Event{Kind: EventReload}).hook(0, HookReloadCheck).crash()
+		return s.contents("", "a")
+	},
+	"69 a reload that a person had asked for was made, once": func() *story {
+		s := changedFiles().contents("", "a").observe(Event{Kind: EventReload}).hooked(0, HookReloadCheck, "")
+		return s.at(0, Event{Kind: EventReloaded, Files: "a"}).crash().contents("", "a")
+	},
 }
 
 // rolling is a replacement of which the first successor runs.
@@ -314,11 +344,18 @@ func rolling() *story {
 }
 
 // changedFiles is a service whose files have changed since it loaded them.
-func changedFiles() *story {
-	s := tell(service(reloadsChecked)).contents("", "a")
+func changedFiles(edits ...func(*spec.Spec)) *story {
+	s := tell(service(append([]func(*spec.Spec){reloadsChecked}, edits...)...)).contents("", "a")
 	s.at(0, Event{Kind: EventStartTaken, Run: 1, Service: s.want, Files: "a"}).at(0, Event{Kind: EventStarted, Pid: 9})
 	s.runs = 1
 	return s.after(time.Minute).contents("", "b")
+}
+
+// askedWhileTried is somebody who asks for a reload while a hook of one runs, which
+// succeeds.
+func askedWhileTried(s *story, h Hook) *story {
+	s.hook(0, h).observe(Event{Kind: EventReload})
+	return s.at(0, Event{Kind: EventHookEnded, Hook: h, Run: s.runs})
 }
 
 // TestLives compares phase, reason, message, times and deeds with the golden file.

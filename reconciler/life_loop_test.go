@@ -1,0 +1,63 @@
+package reconciler_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"svc.d/reconciler"
+	"svc.d/reconciler/hosttest"
+	"svc.d/spec"
+)
+
+var reloadWeb = reconciler.Command{Kind: reconciler.EventReload, Service: "web", Ordinal: -1}
+
+// hooksTake has each hook of a kind take some time, and then succeed.
+func hooksTake(h reconciler.Hook, d time.Duration) func(reconciler.Work) hosttest.Behaviour {
+	return func(w reconciler.Work) hosttest.Behaviour {
+		if w.Verb != reconciler.VerbHook {
+			return hosttest.Behaviour{}
+		}
+		b := hosttest.Behaviour{Ends: true}
+		if w.Hook == h {
+			b.After = d
+		}
+		return b
+	}
+}
+
+func reloadedByExec(s *spec.Spec) {
+	s.Reload = &spec.Reload{
+		Check: &spec.ExecAction{Command: []string{"/bin/check"}}, Exec: &spec.ExecAction{Command: []string{"/bin/reload"}},
+	}
+}
+
+// TestLoopOfLives tells stories of hooks and reloads on a simulated machine.
+func TestLoopOfLives(t *testing.T) {
+	rest := func(d time.Duration) {
+		time.Sleep(d)
+		synctest.Wait()
+	}
+	stories := map[string]func(*testing.T){
+		"requests to reload that come while it reloads cause one more": func(t *testing.T) {
+			for _, slow := range []reconciler.Hook{reconciler.HookReloadCheck, reconciler.HookReload} {
+				w := newWorld(t, hooksTake(slow, 10*time.Second))
+				w.declare(named("web", reloadedByExec))
+				for range 3 {
+					if err := w.do(reloadWeb); err != nil {
+						t.Fatal(err)
+					}
+					rest(time.Second)
+				}
+				rest(time.Hour)
+				if n := w.machine.Count(hosttest.HookTaken); n != 4 {
+					t.Errorf("%v is slow, and %d hooks ran instead of check and command twice", slow, n)
+				}
+				w.end()
+			}
+		},
+	}
+	for name, story := range stories {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, story) })
+	}
+}
