@@ -188,10 +188,17 @@ func bonded(f Facts, e Event) Facts {
 		f.Replicas = slices.Clone(f.Replicas)
 		for n := range f.Replicas {
 			i := &f.Replicas[n]
-			if l := i.Life; first && e.Files != "" && (i.stage() == stageLive || i.stage() == stageStarting) && (l == nil || l.Loaded == "") {
+			switch l := i.known(); {
+			case e.Files == "":
+			case first && (i.stage() == stageLive || i.stage() == stageStarting) && l.Loaded == "":
 				// What it has loaded is not known: it is taken for what there is.
 				n := i.life()
 				n.Loaded = e.Files
+				i.Life = n
+			case e.Files == l.Loaded && l.ReloadFailure != nil && l.Refused != l.Loaded:
+				// The files are again what it runs with.
+				n := i.life()
+				n.Refused, n.ReloadFailure = "", nil
 				i.Life = n
 			}
 		}

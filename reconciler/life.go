@@ -58,9 +58,9 @@ type Life struct {
 	// when that is not known.
 	EnvFiles string
 	// Loaded is a digest of the content of reload.files that the program has
-	// loaded, Refused of that for which check failed, Checked of that for which it
-	// succeeded, Trying of that which the latest hook is about; empty when none is
-	// known.
+	// loaded, Refused of that for which check or exec failed (exec may have loaded it,
+	// so it is in both then), Checked of that for which check succeeded, Trying of
+	// that which the latest hook is about; empty when none is known.
 	Loaded, Refused, Checked, Trying string
 	CheckedAt                        time.Time // check succeeded
 	// TryingAt is when the first hook of the attempt to reload that is under way was
@@ -68,7 +68,7 @@ type Life struct {
 	// person asked for after that is still to be done.
 	TryingAt, TriedAt time.Time
 	ReloadedAt        time.Time // the latest one that succeeded
-	ReloadAskedAt     time.Time // a person asked for a reload
+	ReloadAskedAt     time.Time // a person asked for a reload, or edited one that had failed
 	ReloadFailure     *Failure  // why the latest attempt failed
 }
 

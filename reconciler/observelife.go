@@ -57,7 +57,7 @@ func lived(i Instance, e Event) Instance {
 		l.LineAt = e.At
 	case EventReloaded:
 		l.tried(e.At)
-		l.ReloadedAt, l.Loaded, l.ReloadFailure = e.At, e.Files, nil
+		l.ReloadedAt, l.Loaded, l.Refused, l.ReloadFailure = e.At, e.Files, "", nil
 	case EventReload:
 		if i.stage() != stageLive {
 			return i
@@ -110,9 +110,9 @@ func hookEnded(l *Life, e Event) {
 		l.Refused, l.ReloadFailure = l.Trying, e.Failure
 	case HookReload:
 		l.tried(e.At)
-		l.Loaded, l.ReloadFailure = l.Trying, e.Failure
+		l.Loaded, l.Refused, l.ReloadFailure = l.Trying, l.Trying, e.Failure
 		if e.Failure == nil {
-			l.ReloadedAt = e.At
+			l.ReloadedAt, l.Refused = e.At, ""
 		}
 	case HookPreStop, HookNone:
 	}
@@ -193,6 +193,13 @@ func edited(i Instance, e Event, want *spec.Service) Instance {
 	}
 	if i.stage() == stageIdle && !i.EndedAt.IsZero() && before.Lifecycle.PostStop == nil && after.Lifecycle.PostStop != nil {
 		l.PostStopAt, changed = e.At, true // it is for later runs
+	}
+	if l.ReloadFailure != nil && !reflect.DeepEqual(before.Reload, after.Reload) {
+		if changed = true; after.Reload != nil {
+			l.ReloadAskedAt = e.At
+		} else {
+			l.Refused, l.ReloadFailure = "", nil
+		}
 	}
 	if !sameFiles(before, after) {
 		l.EnvFiles, l.Loaded, l.Refused, l.Checked = "", "", "", "" // of other files

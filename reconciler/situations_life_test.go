@@ -331,6 +331,25 @@ var lives = map[string]func() *story{
 		s := changedFiles().contents("", "a").observe(Event{Kind: EventReload}).hooked(0, HookReloadCheck, "")
 		return s.at(0, Event{Kind: EventReloaded, Files: "a"}).crash().contents("", "a")
 	},
+	"70 the check failed, and the file is again what is loaded": func() *story { return refused().contents("", "a") },
+	"71 and then it is again what the check refused": func() *story {
+		return refused().contents("", "a").contents("", "b")
+	},
+	"72 other files were loaded, and then it is again what the check refused": func() *story {
+		s := refused().contents("", "c").hooked(0, HookReloadCheck, "")
+		return s.at(0, Event{Kind: EventReloaded, Files: "c"}).contents("", "b")
+	},
+	"73 the command to reload failed": func() *story { return reloadFailed() },
+	"74 the command to reload failed, and the file is again what was loaded before: nobody knows what is loaded": func() *story {
+		return reloadFailed().contents("", "a")
+	},
+	"75 the check failed, and the file became what is loaded while no daemon lived": func() *story {
+		return refused().crash().contents("", "a")
+	},
+	"76 the check failed, and it is another one now": func() *story {
+		return refused().declare(service(reloadsChecked, func(s *spec.Spec) { s.Reload.Check.Command = []string{"/bin/other-check"} }))
+	},
+	"77 the check failed, and nothing is to be reloaded any more": func() *story { return refused().declare(service()) },
 }
 
 // rolling is a replacement of which the first successor runs.
@@ -349,6 +368,14 @@ func changedFiles(edits ...func(*spec.Spec)) *story {
 	s.at(0, Event{Kind: EventStartTaken, Run: 1, Service: s.want, Files: "a"}).at(0, Event{Kind: EventStarted, Pid: 9})
 	s.runs = 1
 	return s.after(time.Minute).contents("", "b")
+}
+
+// refused is a service of which the check refused the files.
+func refused() *story { return changedFiles().hooked(0, HookReloadCheck, "exited with code 1") }
+
+// reloadFailed is a service whose command to reload failed.
+func reloadFailed() *story {
+	return changedFiles(reloadsByExec).hooked(0, HookReloadCheck, "").hooked(0, HookReload, "exited with code 1")
 }
 
 // askedWhileTried is somebody who asks for a reload while a hook of one runs, which
