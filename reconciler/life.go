@@ -51,8 +51,10 @@ type Life struct {
 	// WatchdogEvery is what the program asked for instead of the manifest's; 0 is
 	// nothing.
 	WatchdogEvery time.Duration
-	ExtendedUntil time.Time // it asked for more time
-	Status        string    // what it told people
+	// ExtendedUntil is until when it asked to be given time for what is under way: to
+	// end when it was told to, and before that to feed its watchdog.
+	ExtendedUntil time.Time
+	Status        string // what it told people
 
 	// EnvFiles is a digest of what the files of envFrom meant at the start; empty
 	// when that is not known.

@@ -101,6 +101,11 @@ func toldToEnd(i Instance, e Event) Instance {
 		return i
 	}
 	i.StoppingAt, i.Cause = e.At, e.Cause
+	if !i.known().ExtendedUntil.IsZero() {
+		l := i.life()
+		l.ExtendedUntil = time.Time{} // that was for what it did until now
+		i.Life = l
+	}
 	if e.Cause.failed() {
 		l := i.life()
 		l.Why = i.blame()

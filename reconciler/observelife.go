@@ -135,7 +135,7 @@ func notified(l *Life, e Event) {
 	if n.Ready {
 		l.ReloadingAt = time.Time{}
 		if l.ReadyToldAt.IsZero() {
-			l.ReadyToldAt = e.At
+			l.ReadyToldAt, l.ExtendedUntil = e.At, time.Time{} // that was for the start
 		}
 	}
 	if n.Watchdog {
@@ -148,7 +148,7 @@ func notified(l *Life, e Event) {
 		l.WatchdogEvery = n.WatchdogEvery
 	}
 	if n.Extend > 0 {
-		l.ExtendedUntil = e.At.Add(n.Extend)
+		l.ExtendedUntil = latest(l.ExtendedUntil, e.At.Add(min(n.Extend, extendAtMost)))
 	}
 	if n.HasStatus {
 		l.Status = n.Status

@@ -212,7 +212,7 @@ func ending(want *spec.Service, f *Facts, i *Instance, v verdict) string {
 	case !i.KilledAt.IsZero():
 		return "was killed: " + why
 	case !i.signalled():
-		return fmt.Sprintf("runs its preStop hook and has %s to end: %s", grace(want, i), why)
+		return fmt.Sprintf("runs its preStop hook and has %s: %s", i.term(want), why)
 	default:
 		sig := "the stop signal"
 		if want == nil {
@@ -221,7 +221,7 @@ func ending(want *spec.Service, f *Facts, i *Instance, v verdict) string {
 		if want != nil {
 			sig = string(want.Spec.Lifecycle.StopSignal)
 		}
-		return fmt.Sprintf("was sent %s and has %s to end: %s", sig, grace(want, i), why)
+		return fmt.Sprintf("was sent %s and has %s: %s", sig, i.term(want), why)
 	}
 }
 

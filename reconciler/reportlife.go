@@ -59,6 +59,21 @@ func (i *Instance) blamed(v verdict) string {
 	return about.blame()
 }
 
+// term says how long a run has that was told to end, since it was told.
+func (i *Instance) term(want *spec.Service) string {
+	l := i.known()
+	allowed, due := grace(want, i), i.deadline(want)
+	total := due.Sub(i.StoppingAt)
+	switch {
+	case total <= allowed:
+		return fmt.Sprintf("%s to end", allowed)
+	case due.Equal(l.ExtendedUntil):
+		return fmt.Sprintf("%s to end, as it asked for (EXTEND_TIMEOUT_USEC)", total.Round(100*time.Millisecond))
+	default:
+		return fmt.Sprintf("%s to end from then on, since its preStop hook left less of the grace of %s", lastGrace, allowed)
+	}
+}
+
 // initName is the name of the init command that the latest run was.
 func initName(i *Instance) string {
 	if i.Spec == nil || i.Init < 1 || int(i.Init) > len(i.Spec.Spec.Init) {

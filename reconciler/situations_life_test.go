@@ -350,6 +350,35 @@ var lives = map[string]func() *story{
 		return refused().declare(service(reloadsChecked, func(s *spec.Spec) { s.Reload.Check.Command = []string{"/bin/other-check"} }))
 	},
 	"77 the check failed, and nothing is to be reloaded any more": func() *story { return refused().declare(service()) },
+	"78 it wanted more time before it was told to end: that was for something else": func() *story {
+		return tell(service(notifies, grace10s)).run(0).notified(Notice{Ready: true, Extend: time.Hour}).after(time.Second).declare(nil).act()
+	},
+	"79 it wants more time to end": func() *story {
+		return tell(service(notifies, grace10s)).run(0).notified(Notice{Ready: true}).declare(nil).act().
+			after(8 * time.Second).notified(Notice{Extend: 20 * time.Second})
+	},
+	"80 it wants less time to end than it has": func() *story {
+		return tell(service(notifies, grace10s)).run(0).declare(nil).act().notified(Notice{Extend: time.Minute}).notified(Notice{Extend: time.Second})
+	},
+	"81 it wants more time to end than anybody gets": func() *story {
+		return tell(service(notifies, grace10s)).run(0).observe(Event{Kind: EventShutdown}).act().
+			after(time.Second).notified(Notice{Extend: 1<<63 - 1})
+	},
+	"82 it wants more time while its preStop hook runs": func() *story {
+		return tell(service(notifies, preStop, grace10s)).run(0).declare(nil).hook(0, HookPreStop).
+			after(time.Second).notified(Notice{Extend: time.Minute})
+	},
+	"83 what it wanted for its start holds off no watchdog": func() *story {
+		return tell(service(watched10s)).run(0).notified(Notice{Extend: time.Hour}).after(time.Second).notified(Notice{Ready: true}).
+			after(10 * time.Second)
+	},
+	"84 it wants more time before its watchdog bites": func() *story {
+		return tell(service(watched10s)).run(0).notified(Notice{Ready: true, Extend: time.Minute}).after(30 * time.Second)
+	},
+	"85 the preStop hook took nearly all of the grace": func() *story {
+		return tell(service(preStop, grace10s)).run(0).declare(nil).hook(0, HookPreStop).after(9*time.Second).
+			at(0, Event{Kind: EventHookEnded, Hook: HookPreStop, Run: 2}).act()
+	},
 }
 
 // rolling is a replacement of which the first successor runs.
