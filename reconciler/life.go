@@ -45,6 +45,9 @@ type Life struct {
 
 	ReadyToldAt time.Time // the program told that it is ready (READY=1)
 	LineAt      time.Time // a line of its output matched readyLogLine
+	// Line is the readyLogLine that the host looks for, when it was edited since; nil
+	// is that of the manifest.
+	Line        *string
 	ReloadingAt time.Time // the program told that it reloads; zero when it is done
 	HeardAt     time.Time // it last fed its watchdog
 	DeafAt      time.Time // it wanted to be taken for dead (WATCHDOG=trigger)
@@ -184,6 +187,15 @@ func (i *Instance) nextInit(want *spec.Service) int32 {
 // begun is when what probes and hooks are about began.
 func (i *Instance) begun() time.Time { return latest(i.StartedAt, i.known().DetachedAt) }
 
+// line is the readyLogLine that the host looks for in the output of the run: the one
+// that the run was started with, whatever its manifest says since.
+func (i *Instance) line() string {
+	if l := i.known(); l.Line != nil {
+		return *l.Line
+	}
+	return i.Spec.Spec.ReadyLogLine
+}
+
 // startup says since when a live run of the main program has started up; zero when
 // it has not, and then why.
 func (i *Instance) startup() (since time.Time, why Reason) {
@@ -196,7 +208,7 @@ func (i *Instance) startup() (since time.Time, why Reason) {
 	}{
 		{s.Lifecycle.PostStart != nil, l.PostStartAt, ReasonPostStart},
 		{s.Notify == spec.NotifySystemd, l.ReadyToldAt, ReasonNotNotified},
-		{s.ReadyLogLine != "", l.LineAt, ReasonNoReadyLine},
+		{s.ReadyLogLine != "" && i.line() != "", l.LineAt, ReasonNoReadyLine},
 		{s.StartupProbe != nil, l.Probes[ProbeStartup].PassedAt, ReasonNotStartedUp},
 	}
 	for n := range gates {
@@ -282,6 +294,7 @@ func (l *Life) resume(at time.Time) {
 		l.Hook, l.HookTakenAt = HookNone, time.Time{}
 	}
 	l.HookRun, l.TryingAt = 0, time.Time{}
+	l.Line = nil // a host that takes over looks for that of the manifest, from the start on
 	l.ReleaseTakenAt, l.ReleasedAt = time.Time{}, time.Time{}
 	for k := range l.Probes {
 		p := &l.Probes[k]

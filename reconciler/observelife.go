@@ -183,6 +183,10 @@ func edited(i Instance, e Event, want *spec.Service) Instance {
 			l.Probes[kind].PassedAt = started
 		}
 	}
+	if before.ReadyLogLine != after.ReadyLogLine && l.Line == nil && (i.stage() == stageLive || i.stage() == stageStarting) {
+		line := before.ReadyLogLine
+		l.Line, changed = &line, true
+	}
 	if !started.IsZero() {
 		if after.ReadyLogLine != "" && l.LineAt.IsZero() {
 			l.LineAt, changed = started, true

@@ -22,7 +22,11 @@ func (i *Instance) notReady(why Reason) string {
 	case ReasonNotNotified:
 		return "has not told that it is ready (READY=1 with notify: Systemd)" + said(l.Status)
 	case ReasonNoReadyLine:
-		return fmt.Sprintf("no line of its output has matched readyLogLine yet: %q", i.Spec.Spec.ReadyLogLine)
+		awaits := fmt.Sprintf("no line of its output has matched readyLogLine yet: %q", i.line())
+		if i.line() != i.Spec.Spec.ReadyLogLine {
+			awaits += ", with which it was started; the present one is for the next start"
+		}
+		return awaits
 	case ReasonNotStartedUp:
 		return "its startup probe has not succeeded yet" + latestOf(&l.Probes[ProbeStartup])
 	case ReasonUnready:

@@ -27,6 +27,7 @@ func postStopHook(s *spec.Spec)   { s.Lifecycle.PostStop = execs("/bin/post-stop
 func notifies(s *spec.Spec)       { s.Notify = spec.NotifySystemd }
 func watched10s(s *spec.Spec)     { s.Notify, s.WatchdogSeconds = spec.NotifySystemd, 10 }
 func readyLine(s *spec.Spec)      { s.ReadyLogLine = "^listening" }
+func otherLine(s *spec.Spec)      { s.ReadyLogLine = "^serving" }
 func forGroup(s *spec.Spec)       { s.Lifetime = spec.LifetimeGroup }
 func sparesRest(s *spec.Spec)     { s.StopScope = spec.StopScopeMain }
 func inits(s *spec.Spec) {
@@ -378,6 +379,27 @@ var lives = map[string]func() *story{
 	"85 the preStop hook took nearly all of the grace": func() *story {
 		return tell(service(preStop, grace10s)).run(0).declare(nil).hook(0, HookPreStop).after(9*time.Second).
 			at(0, Event{Kind: EventHookEnded, Hook: HookPreStop, Run: 2}).act()
+	},
+	"86 readyLogLine was edited before a line has matched": func() *story {
+		return tell(service(readyLine)).run(0).after(time.Second).declare(service(otherLine))
+	},
+	"87 the line that it was started with has matched": func() *story {
+		return tell(service(readyLine)).run(0).declare(service(otherLine)).after(time.Second).at(0, Event{Kind: EventLineSeen})
+	},
+	"88 readyLogLine was added to what has not started up otherwise": func() *story {
+		return tell(service(startupProbe)).run(0).declare(service(startupProbe, otherLine)).probed(0, ProbeStartup, "")
+	},
+	"89 readyLogLine was taken away, so it is not waited for": func() *story {
+		return tell(service(readyLine)).run(0).after(time.Second).declare(service())
+	},
+	"90 readyLogLine was taken away, and there is another one again": func() *story {
+		return tell(service(readyLine)).run(0).after(time.Second).declare(service()).declare(service(otherLine))
+	},
+	"91 readyLogLine was edited, and another daemon looks for the new one": func() *story {
+		return tell(service(readyLine)).run(0).after(time.Second).declare(service(otherLine)).crash()
+	},
+	"92 the next run awaits the line that it is started with": func() *story {
+		return tell(service(readyLine)).run(0).declare(service(otherLine)).exit(0, 1).run(0)
 	},
 }
 
