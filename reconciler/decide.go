@@ -321,7 +321,7 @@ func startAlone(want *spec.Service, f *Facts, n int, now time.Time) verdict {
 	case !i.runs(want), i.personAsked(), i.initDone(), i.envFilesChanged(f):
 		return asap
 	case i.Failure != nil:
-		if gaveUp(s.Backoff.Limit, i) {
+		if !i.amended(want) && gaveUp(s.Backoff.Limit, i) {
 			return verdict{phase: status.PhaseFailed, reason: ReasonRestartLimitExceeded, since: ended}
 		}
 		v := verdict{phase: status.PhasePending, reason: i.Failure.Reason, since: ended}
@@ -329,6 +329,9 @@ func startAlone(want *spec.Service, f *Facts, n int, now time.Time) verdict {
 		if i.Failure.Reason == ReasonGroupOccupied && !i.KilledAt.After(ended) && !i.GoneAt.After(ended) {
 			v.action = Action{Deed: DeedKill, Index: n, Cause: CauseLeftOver}
 			return v
+		}
+		if i.amended(want) {
+			return asap
 		}
 		return v.after(restartDelay(&s.Backoff, i.ID, i.Streak, false), asap, now)
 	case i.obeyed():
@@ -344,10 +347,12 @@ func startAlone(want *spec.Service, f *Facts, n int, now time.Time) verdict {
 		reason = ReasonInitFailed
 	}
 	switch {
-	case daemonized && s.RestartPolicy == spec.RestartNever:
-		return verdict{phase: status.PhaseFailed, reason: ReasonDaemonized, since: ended}
 	case success && !daemonized && s.RestartPolicy != spec.RestartAlways:
 		return verdict{phase: status.PhaseCompleted, reason: ReasonCompleted, since: ended}
+	case i.amended(want):
+		return asap
+	case daemonized && s.RestartPolicy == spec.RestartNever:
+		return verdict{phase: status.PhaseFailed, reason: ReasonDaemonized, since: ended}
 	case s.RestartPolicy == spec.RestartNever:
 		return verdict{phase: status.PhaseFailed, reason: reason, since: ended}
 	case gaveUp(s.Backoff.Limit, i):

@@ -19,7 +19,8 @@ type Instance struct {
 	// Run numbers the latest run. An event of another run is stale.
 	Run uint64
 	// Spec is what the latest run was started from, with later live-class
-	// edits; nil when there was none.
+	// edits; nil when there was none. A run that did not work keeps the init
+	// commands, hooks and probes that it had (see amended).
 	Spec *spec.Service
 
 	StartTakenAt time.Time // the host accepted the start
@@ -165,6 +166,18 @@ func (i *Instance) runs(want *spec.Service) bool {
 		return i.Cause == CauseUnclear && !i.asked()
 	}
 	return i.Spec == want || spec.SameProcess(&i.Spec.Spec, &want.Spec)
+}
+
+// didNotWork reports whether the latest run has ended by itself, or was told to end
+// because it did not work.
+func (i *Instance) didNotWork() bool {
+	return !i.obeyed() && (!i.EndedAt.IsZero() || i.asked())
+}
+
+// amended reports whether what is wanted has other init commands, hooks or probes than
+// the latest run, which did not work: that was not tried yet.
+func (i *Instance) amended(want *spec.Service) bool {
+	return i.Spec != nil && i.Spec != want && !sameTrial(&i.Spec.Spec, &want.Spec)
 }
 
 // Facts is what is known of one service. Decide's unit is the service with all

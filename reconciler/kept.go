@@ -115,7 +115,7 @@ func (r *record) adopt(want *spec.Service) bool {
 	}
 	for n := range r.facts.Replicas {
 		i := &r.facts.Replicas[n]
-		if i.Spec != nil && i.runs(want) {
+		if i.Spec != nil && i.runs(want) && !i.amended(want) {
 			i.Spec = want
 		}
 	}

@@ -145,7 +145,7 @@ func begin(i Instance, e Event) Instance {
 	}
 	before := i.known().EnvFiles
 	switch {
-	case i.Spec != nil && !i.runs(e.Service), before != "" && e.EnvFiles != "" && before != e.EnvFiles:
+	case i.Spec != nil && !i.runs(e.Service), i.amended(e.Service), before != "" && e.EnvFiles != "" && before != e.EnvFiles:
 		n.Streak, n.Ends, n.Restarts = 0, nil, 0
 	case !i.StartedAt.IsZero() && !i.obeyed() && !i.initDone():
 		n.Restarts++

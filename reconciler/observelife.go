@@ -160,7 +160,7 @@ func notified(l *Life, e Event) {
 // forgotten, but for whether it counts as successful.
 func edited(i Instance, e Event, want *spec.Service) Instance {
 	before, after := &i.Spec.Spec, &want.Spec
-	if before == after {
+	if before == after || i.didNotWork() && !sameTrial(before, after) {
 		return i
 	}
 	if i.Init > 0 && !slices.EqualFunc(before.Init, after.Init, sameInit) {
@@ -173,8 +173,7 @@ func edited(i Instance, e Event, want *spec.Service) Instance {
 		started, _ = i.startup()
 	}
 	for kind := range probeKinds {
-		a, b := kind.Of(before), kind.Of(after)
-		if a == b || reflect.DeepEqual(a, b) {
+		if sameProbe(kind.Of(before), kind.Of(after)) {
 			continue
 		}
 		changed = true
@@ -215,6 +214,19 @@ func edited(i Instance, e Event, want *spec.Service) Instance {
 	}
 	return i
 }
+
+// sameTrial reports whether two manifests have the same init commands, hooks and
+// probes: what else than its process may have made a run fail.
+func sameTrial(a, b *spec.Spec) bool {
+	return slices.EqualFunc(a.Init, b.Init, sameInit) &&
+		sameHook(a.Lifecycle.PostStart, b.Lifecycle.PostStart) && sameHook(a.Lifecycle.PreStop, b.Lifecycle.PreStop) &&
+		sameHook(a.Lifecycle.PostStop, b.Lifecycle.PostStop) && sameProbe(a.StartupProbe, b.StartupProbe) &&
+		sameProbe(a.ReadinessProbe, b.ReadinessProbe) && sameProbe(a.LivenessProbe, b.LivenessProbe)
+}
+
+func sameHook(a, b *spec.Handler) bool { return a == b || reflect.DeepEqual(a, b) }
+
+func sameProbe(a, b *spec.Probe) bool { return a == b || reflect.DeepEqual(a, b) }
 
 func sameInit(a, b spec.Init) bool {
 	return slices.Equal(a.Command, b.Command) && slices.Equal(a.Args, b.Args)

@@ -131,21 +131,14 @@ func message(want *spec.Service, f *Facts, i *Instance, v verdict) string {
 			"it is left alone and nothing is started beside it; `reconciler restart " + i.ID.String() + "` or removing its manifest ends it"
 	case ReasonStuck:
 		return "was killed and does not end: " + names(i.Left)
-	case ReasonExited:
-		return afterEnd(i, v, ended(i))
-	case ReasonDaemonized:
-		return afterEnd(i, v, fmt.Sprintf("%s, leaving %s: it put itself in the background and was killed; run it in the foreground%s, or set lifetime: Group",
-			ended(i), names(i.Left), foreground(i)))
+	case ReasonExited, ReasonDaemonized:
+		return afterEnd(i, v, wrong(i))
 	case ReasonCompleted:
 		return ended(i) + ", which is success; restartPolicy " + string(want.Spec.RestartPolicy) + " does not run it again"
 	case ReasonRestartLimitExceeded:
 		limit := want.Spec.Backoff.Limit
-		why := ended(i)
-		if i.Failure != nil {
-			why = i.Failure.Message
-		}
-		return fmt.Sprintf("%s; gave up after %d restarts within %s (backoff.limit); restart it or edit its manifest to try again",
-			why, limit.Restarts, time.Duration(limit.Within))
+		return fmt.Sprintf("%s; gave up after %d restarts within %s (backoff.limit); restart it, or edit its process, init, hooks or probes, to try again",
+			wrong(i), limit.Restarts, time.Duration(limit.Within))
 	case ReasonReplacementPending:
 		return "runs its former manifest until its turn to be replaced"
 	case ReasonReplacementBlocked:
@@ -164,9 +157,9 @@ func messageOfLife(want *spec.Service, f *Facts, i *Instance, v verdict) string 
 		if i.EndedAt.IsZero() {
 			return ending(want, f, i, v)
 		}
-		return afterEnd(i, v, i.known().Why+"; it "+ended(i))
+		return afterEnd(i, v, wrong(i))
 	case ReasonInitFailed:
-		return afterEnd(i, v, "its init command "+initName(i)+" "+ended(i))
+		return afterEnd(i, v, wrong(i))
 	case ReasonProgressDeadline:
 		return fmt.Sprintf("keeps running its former manifest: a replica that was replaced already did not get ready within %s (progressDeadlineSeconds)",
 			time.Duration(want.Spec.ProgressDeadlineSeconds)*time.Second)
@@ -222,6 +215,23 @@ func ending(want *spec.Service, f *Facts, i *Instance, v verdict) string {
 			sig = string(want.Spec.Lifecycle.StopSignal)
 		}
 		return fmt.Sprintf("was sent %s and has %s: %s", sig, i.term(want), why)
+	}
+}
+
+// wrong says what was wrong with a run that did not work.
+func wrong(i *Instance) string {
+	switch {
+	case i.Failure != nil:
+		return i.Failure.Message
+	case i.Init != 0:
+		return "its init command " + initName(i) + " " + ended(i)
+	case i.known().Why != "":
+		return i.known().Why + "; it " + ended(i)
+	case i.daemonized():
+		return fmt.Sprintf("%s, leaving %s: it put itself in the background and was killed; run it in the foreground%s, or set lifetime: Group",
+			ended(i), names(i.Left), foreground(i))
+	default:
+		return ended(i)
 	}
 }
 

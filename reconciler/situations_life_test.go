@@ -28,6 +28,8 @@ func notifies(s *spec.Spec)       { s.Notify = spec.NotifySystemd }
 func watched10s(s *spec.Spec)     { s.Notify, s.WatchdogSeconds = spec.NotifySystemd, 10 }
 func readyLine(s *spec.Spec)      { s.ReadyLogLine = "^listening" }
 func otherLine(s *spec.Spec)      { s.ReadyLogLine = "^serving" }
+func otherPostStart(s *spec.Spec) { s.Lifecycle.PostStart = execs("/bin/other") }
+func patientProbe(s *spec.Spec)   { s.StartupProbe.FailureThreshold = 30 }
 func forGroup(s *spec.Spec)       { s.Lifetime = spec.LifetimeGroup }
 func sparesRest(s *spec.Spec)     { s.StopScope = spec.StopScopeMain }
 func inits(s *spec.Spec) {
@@ -401,6 +403,67 @@ var lives = map[string]func() *story{
 	"92 the next run awaits the line that it is started with": func() *story {
 		return tell(service(readyLine)).run(0).declare(service(otherLine)).exit(0, 1).run(0)
 	},
+	"93 the postStart hook failed too often: the reason is told with the limit": func() *story { return badPostStart(limit2) },
+	"94 the postStart hook failed too often, and was edited": func() *story {
+		return badPostStart(limit2).declare(service(limit2, otherPostStart))
+	},
+	"95 that was tried: it is a new streak": func() *story {
+		s := badPostStart(limit2).declare(service(limit2, otherPostStart))
+		return s.run(0).hooked(0, HookPostStart, "exited with code 4").act().exit(0, 0)
+	},
+	"96 a postStart hook that failed under Never was taken away": func() *story {
+		return badPostStart(never).declare(service(never))
+	},
+	"97 an edit that has to do with no run lets it be": func() *story {
+		return badPostStart(never).declare(service(never, postStart, grace10s))
+	},
+	"98 an edit that was taken back lets it be": func() *story {
+		return badPostStart(never).declare(service(never)).declare(service(never, postStart))
+	},
+	"99 init failed under Never": func() *story { return badInit(never) },
+	"a0 init failed, and was edited": func() *story {
+		return badInit(never).declare(service(inits, never, func(s *spec.Spec) { s.Init[1].Command = []string{"/bin/other"} }))
+	},
+	"a1 init waits out a back-off, and was edited": func() *story {
+		return badInit().declare(service(inits, func(s *spec.Spec) { s.Init[1].Command = []string{"/bin/other"} }))
+	},
+	"a2 the startup probe failed, and was edited while the run was told to end": func() *story {
+		s := tell(service(startupProbe, never)).run(0).fails(0, ProbeStartup, 3).act()
+		return s.declare(service(startupProbe, never, patientProbe)).exit(0, 0)
+	},
+	"a3 a job that did its work is not run again for an edit of its probes": func() *story {
+		return tell(service(never)).run(0).exit(0, 0).declare(service(never, livenessProbe))
+	},
+	"a4 a daemon that comes later knows of the edit": func() *story {
+		return badPostStart(never, needsDB).declare(service(never, needsDB)).crash().dependency("db", true, true, false)
+	},
+	"a5 init failed too often: the reason is told with the limit": func() *story {
+		s := badInit(limit2)
+		for range 2 {
+			s.after(10*time.Second).at(0, Event{Kind: EventStartTaken, Run: s.next(), Init: 2, Service: s.want}).at(0, Event{Kind: EventStarted, Pid: 9}).exit(0, 3)
+		}
+		return s
+	},
+}
+
+// badPostStart is a service whose postStart hook failed, by itself and at each start
+// that its edits allow.
+func badPostStart(edits ...func(*spec.Spec)) *story {
+	s := tell(service(append(edits, postStart)...))
+	for range 3 {
+		s.run(0).hooked(0, HookPostStart, "exited with code 3").act().exit(0, 0).after(10 * time.Second)
+		if actions := s.decided(); len(actions) == 0 || actions[0].Deed != DeedStart {
+			return s
+		}
+	}
+	return s
+}
+
+// badInit is a service whose second init command failed.
+func badInit(edits ...func(*spec.Spec)) *story {
+	s := tell(service(append(edits, inits)...))
+	return s.at(0, Event{Kind: EventStartTaken, Run: s.next(), Init: 2, Service: s.want}).at(0, Event{Kind: EventStarted, Pid: 9}).
+		after(time.Second).exit(0, 3)
 }
 
 // rolling is a replacement of which the first successor runs.
