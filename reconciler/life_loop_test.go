@@ -56,6 +56,25 @@ func TestLoopOfLives(t *testing.T) {
 				w.end()
 			}
 		},
+		"a file that another service names already is known at once": func(t *testing.T) {
+			w := newWorldOf(t, hosttest.Config{})
+			contents := make(chan *spec.Contents)
+			w.run(reconciler.Config{Contents: contents})
+			loads := func(s *spec.Spec) { s.Reload = &spec.Reload{Signal: "SIGHUP", Files: []string{"/etc/web.conf"}} }
+			hold := func(raw string) {
+				contents <- &spec.Contents{Files: map[string]spec.Content{"/etc/web.conf": {Raw: raw}}}
+				synctest.Wait()
+			}
+			w.declare(named("db", loads))
+			hold("a")
+			w.declare(named("db", loads), named("web", loads))
+			before := w.machine.Count(hosttest.Signalled)
+			hold("b")
+			if n := w.machine.Count(hosttest.Signalled) - before; n != 2 {
+				t.Errorf("%d services were told that the file changed, and 2 load it", n)
+			}
+			w.end()
+		},
 	}
 	for name, story := range stories {
 		t.Run(name, func(t *testing.T) { synctest.Test(t, story) })
