@@ -20,6 +20,9 @@ type Bonds struct {
 	// (spec.Spec.EnvFilesDigest), Files of the content of reload.files
 	// (spec.Spec.ReloadDigest); empty when there are none, or it is not known yet.
 	EnvFiles, Files string
+	// UsableAt is since when the files of envFrom, as they are, can be used for a
+	// start; zero when one cannot, or it is not known.
+	UsableAt time.Time
 }
 
 // Dependency is how a service is, as those see it that depend on it. All its wanted
@@ -150,7 +153,7 @@ func bind(f Facts, want *spec.Service, reads bool) Facts {
 	}
 	b := f.bonds()
 	if !reads {
-		b.EnvFiles, b.Files = "", "" // of other files
+		b.EnvFiles, b.Files, b.UsableAt = "", "", time.Time{} // of other files
 	}
 	before := b.Dependencies
 	b.Dependencies = make([]Dependency, len(needs))
@@ -180,8 +183,11 @@ func bonded(f Facts, e Event) Facts {
 	case EventDependents:
 		b.Dependents = e.Names
 	case EventContents:
-		if b.EnvFiles != e.EnvFiles {
-			f.CheckOf = nil // a check is of what the files meant
+		if b.EnvFiles != e.EnvFiles || b.UsableAt.IsZero() == e.Usable {
+			f.CheckOf, b.UsableAt = nil, time.Time{} // a check is of what the files meant
+			if e.Usable {
+				b.UsableAt = e.At
+			}
 		}
 		first := b.Files == ""
 		b.EnvFiles, b.Files = e.EnvFiles, e.Files

@@ -318,7 +318,7 @@ func startAlone(want *spec.Service, f *Facts, n int, now time.Time) verdict {
 	}
 	ended := i.EndedAt
 	switch {
-	case !i.runs(want), i.personAsked(), i.initDone(), i.envFilesChanged(f):
+	case !i.runs(want), i.personAsked(), i.initDone(), i.envFilesChanged(f), i.envFilesMended(f):
 		return asap
 	case i.Failure != nil:
 		if !i.amended(want) && gaveUp(s.Backoff.Limit, i) {

@@ -169,7 +169,7 @@ func (h *history) live(kind, which int) {
 		return
 	case kind == 4:
 		digest := string(rune('a' + which))
-		h.tell(reconciler.Event{Kind: reconciler.EventContents, EnvFiles: digest, Files: digest})
+		h.tell(reconciler.Event{Kind: reconciler.EventContents, EnvFiles: digest, Files: digest, Usable: which == 7})
 		return
 	default:
 		return

@@ -63,7 +63,7 @@ func (l *Loop) want(r *record, want *spec.Service) {
 	fresh := r.want == nil && len(r.facts.Replicas) == 0
 	r.want = want
 	r.facts = ObserveService(r.facts, e)
-	l.know(r) // others may name its files already
+	l.know(r)   // others may name its files already
 	if !fresh { // its manifest tells all that there is to know
 		l.keepAll(r)
 	}

@@ -159,6 +159,12 @@ func (i *Instance) envFilesChanged(f *Facts) bool {
 	return f.Bonds != nil && f.Bonds.EnvFiles != "" && i.known().EnvFiles != "" && f.Bonds.EnvFiles != i.known().EnvFiles
 }
 
+// envFilesMended reports whether the latest start failed for a file of envFrom, and all
+// of them can be used since.
+func (i *Instance) envFilesMended(f *Facts) bool {
+	return i.Failure != nil && i.Failure.Reason == ReasonEnvFileInvalid && f.Bonds != nil && f.Bonds.UsableAt.After(i.StartTakenAt)
+}
+
 // runs reports whether the latest run was started from what is wanted now. What
 // nobody can tell is taken for it: that it ended is no reason to run a job again.
 func (i *Instance) runs(want *spec.Service) bool {

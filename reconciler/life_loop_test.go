@@ -1,6 +1,7 @@
 package reconciler_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,6 +56,29 @@ func TestLoopOfLives(t *testing.T) {
 				}
 				w.end()
 			}
+		},
+		"a start that failed for a file of envFrom is made again when the file is mended": func(t *testing.T) {
+			var mended atomic.Bool
+			w := newWorldOf(t, hosttest.Config{Script: func(reconciler.Work) hosttest.Behaviour {
+				if mended.Load() {
+					return hosttest.Behaviour{}
+				}
+				return hosttest.Behaviour{Fails: &reconciler.Failure{Reason: reconciler.ReasonEnvFileInvalid, Message: "cannot read /etc/web.env"}}
+			}})
+			contents := make(chan *spec.Contents)
+			w.run(reconciler.Config{Contents: contents})
+			hold := func(c spec.Content) {
+				contents <- &spec.Contents{Files: map[string]spec.Content{"/etc/web.env": c}}
+				synctest.Wait()
+			}
+			hold(spec.Content{Raw: "a", Env: "a", Problem: "it cannot be read"}) // as it was when it could
+			w.declare(named("web", func(s *spec.Spec) { s.EnvFrom = []spec.EnvFrom{{File: "/etc/web.env"}} }))
+			rest(10 * time.Minute)
+			w.expect("in its back-off", map[string]string{"web-0": "Pending EnvFileInvalid"})
+			mended.Store(true)
+			hold(spec.Content{Raw: "a", Env: "a"})
+			w.expect("mended", map[string]string{"web-0": "Running"})
+			w.end()
 		},
 		"a file that another service names already is known at once": func(t *testing.T) {
 			w := newWorldOf(t, hosttest.Config{})

@@ -126,6 +126,11 @@ func (s *story) contents(env, files string) *story {
 	return s.observe(Event{Kind: EventContents, EnvFiles: env, Files: files})
 }
 
+// usable: what the files of envFrom mean, and whether a start can use them.
+func (s *story) usable(env string, is bool) *story {
+	return s.observe(Event{Kind: EventContents, EnvFiles: env, Usable: is})
+}
+
 // lives are situations in which more is known of a replica than its processes.
 var lives = map[string]func() *story{
 	"01 it has not told that it is ready": func() *story {
@@ -400,6 +405,31 @@ var lives = map[string]func() *story{
 	"91 readyLogLine was edited, and another daemon looks for the new one": func() *story {
 		return tell(service(readyLine)).run(0).after(time.Second).declare(service(otherLine)).crash()
 	},
+	"b0 a file of envFrom cannot be used": func() *story { return badEnvFile().usable("", false) },
+	"b1 it is there now, and what it means was not known at the start": func() *story {
+		return badEnvFile().usable("", false).usable("a", true)
+	},
+	"b2 it means again what it meant before": func() *story {
+		s := tell(service(envFile)).usable("a", true).taken(0).at(0, Event{Kind: EventStarted, EnvFiles: "a"}).exit(0, 1)
+		return s.usable("a", false).failStart(0, ReasonEnvFileInvalid, "cannot read /etc/web.env").usable("a", true)
+	},
+	"b3 it can be used as long as it is known, and the start failed all the same": func() *story {
+		return tell(service(envFile)).usable("a", true).failStart(0, ReasonEnvFileInvalid, "cannot read /etc/web.env")
+	},
+	"b4 it can be used again, after the restart limit": func() *story {
+		s := tell(service(envFile, limit2)).usable("a", false)
+		for range 3 {
+			s.failStart(0, ReasonEnvFileInvalid, "cannot read /etc/web.env")
+		}
+		return s.usable("a", true)
+	},
+	"b5 the start failed for something else": func() *story {
+		return tell(service(envFile)).usable("a", false).failStart(0, ReasonUserNotFound, "cannot find user web").usable("a", true)
+	},
+	"b6 a successor was blocked by it, and need not wait for the next check": func() *story {
+		s := tell(service(envFile)).usable("a", true).taken(0).at(0, Event{Kind: EventStarted, EnvFiles: "a"}).usable("a", false)
+		return s.observe(Event{Kind: EventRestart}).checked(&Failure{ReasonEnvFileInvalid, "cannot read /etc/web.env"}).usable("a", true)
+	},
 	"92 the next run awaits the line that it is started with": func() *story {
 		return tell(service(readyLine)).run(0).declare(service(otherLine)).exit(0, 1).run(0)
 	},
@@ -457,6 +487,11 @@ func badPostStart(edits ...func(*spec.Spec)) *story {
 		}
 	}
 	return s
+}
+
+// badEnvFile is a service that could not start, before anything was known of its files.
+func badEnvFile() *story {
+	return tell(service(envFile)).failStart(0, ReasonEnvFileInvalid, "cannot read /etc/web.env: no such file")
 }
 
 // badInit is a service whose second init command failed.

@@ -205,9 +205,10 @@ func (l *Loop) know(r *record) bool {
 	}
 	env := s.EnvFilesDigest(of(func(c spec.Content) string { return c.Env }))
 	files := s.ReloadDigest(of(func(c spec.Content) string { return c.Raw }))
-	if b := r.facts.Bonds; !known || b != nil && b.EnvFiles == env && b.Files == files {
+	usable := s.EnvFilesUsable(l.contents)
+	if b := r.facts.Bonds; !known || b != nil && b.EnvFiles == env && b.Files == files && b.UsableAt.IsZero() != usable {
 		return false
 	}
-	l.observe(r, Event{Kind: EventContents, At: l.now(), EnvFiles: env, Files: files})
+	l.observe(r, Event{Kind: EventContents, At: l.now(), EnvFiles: env, Files: files, Usable: usable})
 	return true
 }
