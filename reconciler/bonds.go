@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"svc.d/spec"
+	"svc.d/status"
 )
 
 // Bonds are what is known of others that a service has to do with. It is a value:
@@ -40,6 +41,9 @@ type Dependency struct {
 	// CompletedAt is when the last of them ended with success, not to run again;
 	// zero when not all have.
 	CompletedAt time.Time
+	// Hindered is why it comes no further by itself, for people: "is stopped by ann".
+	// Empty when it may.
+	Hindered string
 }
 
 // met reports whether the condition holds.
@@ -55,9 +59,13 @@ func (d *Dependency) met(c spec.DependencyCondition) bool {
 }
 
 // provides is how a service is for those that depend on it.
-func provides(want *spec.Service, f *Facts) Dependency {
+func provides(want *spec.Service, f *Facts, now time.Time) Dependency {
 	d := Dependency{Name: f.Name, Declared: want != nil}
-	if want == nil || want.Spec.Replicas == 0 {
+	if want == nil {
+		return d
+	}
+	d.Hindered = hindered(want, f, now)
+	if want.Spec.Replicas == 0 {
 		return d
 	}
 	var started, ready, completed int32
@@ -92,6 +100,23 @@ func provides(want *spec.Service, f *Facts) Dependency {
 		d.CompletedAt = time.Time{}
 	}
 	return d
+}
+
+// hindered is why a service comes no further by itself.
+func hindered(want *spec.Service, f *Facts, now time.Time) string {
+	switch {
+	case want.Spec.Replicas == 0:
+		return "is declared with replicas: 0"
+	case f.held(now):
+		return "is stopped by " + who(f.StoppedBy)
+	}
+	for n := range f.Replicas {
+		i := &f.Replicas[n]
+		if i.ID.Ordinal < want.Spec.Replicas && i.stage() == stageIdle && startAlone(want, f, n, now).phase == status.PhaseFailed {
+			return "has failed"
+		}
+	}
+	return ""
 }
 
 // completed reports whether the latest run was what is wanted, and ended with

@@ -1,6 +1,7 @@
 package reconciler_test
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -78,6 +79,36 @@ func TestLoopOfLives(t *testing.T) {
 			mended.Store(true)
 			hold(spec.Content{Raw: "a", Env: "a"})
 			w.expect("mended", map[string]string{"web-0": "Running"})
+			w.end()
+		},
+		"who waits is told what keeps the other one": func(t *testing.T) {
+			w := newWorld(t, nil)
+			needs := func(s *spec.Spec) { s.DependsOn = []spec.Dependency{{Name: "db", Condition: spec.DependencyReady}} }
+			waits := func(want string) {
+				t.Helper()
+				s, err := w.loop.Snapshot(context.Background(), "web")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := s.Services[0].Status.Message; got != want {
+					t.Errorf("it says %q, want %q", got, want)
+				}
+			}
+			w.declare(named("db", func(s *spec.Spec) { s.Replicas = 0 }), named("web", needs))
+			waits("waits for db to be Ready, which is declared with replicas: 0")
+			never := func(s *spec.Spec) { s.RestartPolicy = spec.RestartNever }
+			stop := reconciler.Command{Kind: reconciler.EventStop, Service: "db", Ordinal: -1, By: "ann", Until: time.Now().Add(time.Hour)}
+			if err := w.do(stop); err != nil {
+				t.Fatal(err)
+			}
+			w.declare(named("db", never), named("web", needs))
+			waits("waits for db to be Ready, which is stopped by ann")
+			rest(time.Hour)
+			waits("")
+			w.machine.End(reconciler.ReplicaID{Service: "db"}, reconciler.Exit{Code: 1})
+			w.machine.End(web0, reconciler.Exit{Code: 1})
+			synctest.Wait()
+			waits("waits for db to be Ready, which has failed")
 			w.end()
 		},
 		"a file that another service names already is known at once": func(t *testing.T) {

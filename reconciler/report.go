@@ -140,11 +140,11 @@ func message(want *spec.Service, f *Facts, i *Instance, v verdict) string {
 		return fmt.Sprintf("%s; gave up after %d restarts within %s (backoff.limit); restart it, or edit its process, init, hooks or probes, to try again",
 			wrong(i), limit.Restarts, time.Duration(limit.Within))
 	case ReasonReplacementPending:
-		return "runs its former manifest until its turn to be replaced"
+		return turnToCome(want, f, i)
 	case ReasonReplacementBlocked:
-		return "keeps running its former manifest: " + f.CheckFailure.Message
+		return keepsRunning(want, f, i) + f.CheckFailure.Message
 	case ReasonReplacementHalted:
-		return "keeps running its former manifest: a replica that was replaced already ended soon after its start"
+		return keepsRunning(want, f, i) + "a replica that was replaced already ended soon after its start"
 	default:
 		return messageOfLife(want, f, i, v)
 	}
@@ -161,7 +161,7 @@ func messageOfLife(want *spec.Service, f *Facts, i *Instance, v verdict) string 
 	case ReasonInitFailed:
 		return afterEnd(i, v, wrong(i))
 	case ReasonProgressDeadline:
-		return fmt.Sprintf("keeps running its former manifest: a replica that was replaced already did not get ready within %s (progressDeadlineSeconds)",
+		return fmt.Sprintf("%sa replica that was replaced already did not get ready within %s (progressDeadlineSeconds)", keepsRunning(want, f, i),
 			time.Duration(want.Spec.ProgressDeadlineSeconds)*time.Second)
 	case ReasonDependencyUnmet, ReasonDependencyUnknown:
 		return waiting(want, f)
@@ -188,12 +188,12 @@ func ending(want *spec.Service, f *Facts, i *Instance, v verdict) string {
 		ReasonEdited:           "its manifest changed",
 		ReasonRemoved:          "no manifest declares it any more",
 		ReasonScaledDown:       "replicas was lowered",
-		ReasonRestartRequested: "a restart was asked for",
+		ReasonRestartRequested: replaced(CauseRestarted),
 		ReasonShuttingDown:     "the daemon shuts down",
 		ReasonStopped:          "stopped by " + who(f.StoppedBy),
 
-		ReasonEnvFileChanged:      "a file of envFrom changed",
-		ReasonDependencyRestarted: "a service that it depends on was restarted",
+		ReasonEnvFileChanged:      replaced(CauseEnvFiles),
+		ReasonDependencyRestarted: replaced(CauseDependency),
 		ReasonPostStartFailed:     i.blamed(v), ReasonStartupProbeFailed: i.blamed(v),
 		ReasonUnhealthy: i.blamed(v), ReasonWatchdog: i.blamed(v),
 	}[v.reason]

@@ -78,6 +78,37 @@ func (i *Instance) term(want *spec.Service) string {
 	}
 }
 
+// keepsRunning is the beginning of a sentence about a live replica that is not
+// replaced although it should be.
+func keepsRunning(want *spec.Service, f *Facts, i *Instance) string {
+	if why := replaced(i.outdated(want, f)); why != "" {
+		return "keeps running, though " + why + ": "
+	}
+	return "keeps running its former manifest: "
+}
+
+// turnToCome is the sentence about a live replica that is to be replaced.
+func turnToCome(want *spec.Service, f *Facts, i *Instance) string {
+	if why := replaced(i.outdated(want, f)); why != "" {
+		return "runs until its turn to be replaced: " + why
+	}
+	return "runs its former manifest until its turn to be replaced"
+}
+
+// replaced is why a process is replaced whose manifest did not change.
+func replaced(c Cause) string {
+	switch c {
+	case CauseRestarted:
+		return "a restart was asked for"
+	case CauseEnvFiles:
+		return "a file of envFrom changed"
+	case CauseDependency:
+		return "a service that it depends on was restarted"
+	default:
+		return ""
+	}
+}
+
 // initName is the name of the init command that the latest run was.
 func initName(i *Instance) string {
 	if i.Spec == nil || i.Init < 1 || int(i.Init) > len(i.Spec.Spec.Init) {
@@ -99,6 +130,8 @@ func waiting(want *spec.Service, f *Facts) string {
 		return "waits for " + need.Name + ", which no manifest declares"
 	case need.Condition != spec.DependencyCompleted && !d.CompletedAt.IsZero():
 		return fmt.Sprintf("waits for %s to be %s, which has completed; did you mean condition: Completed?", need.Name, need.Condition)
+	case d.Hindered != "":
+		return fmt.Sprintf("waits for %s to be %s, which %s", need.Name, need.Condition, d.Hindered)
 	default:
 		return fmt.Sprintf("waits for %s to be %s", need.Name, need.Condition)
 	}

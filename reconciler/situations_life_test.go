@@ -430,6 +430,29 @@ var lives = map[string]func() *story{
 		s := tell(service(envFile)).usable("a", true).taken(0).at(0, Event{Kind: EventStarted, EnvFiles: "a"}).usable("a", false)
 		return s.observe(Event{Kind: EventRestart}).checked(&Failure{ReasonEnvFileInvalid, "cannot read /etc/web.env"}).usable("a", true)
 	},
+	"c0 a restart was asked for, and the successor cannot start": func() *story {
+		return tell(service()).run(0).observe(Event{Kind: EventRestart}).checked(&Failure{ReasonCommandNotFound, "cannot find /usr/bin/web"})
+	},
+	"c1 a dependency was restarted, and the successor cannot start": func() *story {
+		s := tell(service(followsDB)).dependency("db", true, true, false).run(0).after(time.Minute).dependency("db", true, true, false)
+		return s.checked(&Failure{ReasonCommandNotFound, "cannot find /usr/bin/web"})
+	},
+	"c2 a restart of all, one after the other": func() *story {
+		s := tell(service(replicas(2), readinessProbe)).run(0).run(1).after(time.Minute).observe(Event{Kind: EventRestart}).checked(nil)
+		return s.at(0, Event{Kind: EventSignalled, Cause: CauseRestarted}).exit(0, 0).run(0)
+	},
+	"c3 a restart of all, and the first did not get ready in time": func() *story {
+		s := tell(service(replicas(2), readinessProbe)).run(0).run(1).after(time.Minute).observe(Event{Kind: EventRestart}).checked(nil)
+		return s.at(0, Event{Kind: EventSignalled, Cause: CauseRestarted}).exit(0, 0).run(0).after(600 * time.Second)
+	},
+	"c4 a file of envFrom changed, and a successor ended soon": func() *story {
+		s := tell(service(replicas(2), envFile)).contents("a", "")
+		for n := range int32(2) {
+			s.taken(n).at(n, Event{Kind: EventStarted, EnvFiles: "a"})
+		}
+		s.after(time.Minute).contents("b", "").checked(nil).at(0, Event{Kind: EventSignalled, Cause: CauseEnvFiles}).exit(0, 0)
+		return s.taken(0).at(0, Event{Kind: EventStarted, EnvFiles: "b"}).after(time.Second).exit(0, 1)
+	},
 	"92 the next run awaits the line that it is started with": func() *story {
 		return tell(service(readyLine)).run(0).declare(service(otherLine)).exit(0, 1).run(0)
 	},
