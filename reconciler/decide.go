@@ -90,7 +90,11 @@ func judge(want *spec.Service, f *Facts, n int, now time.Time, r *rollout) verdi
 			return i.end(n, cause, f, now)
 		}
 		if i.outdated(want, f) != CauseNone {
-			return r.outdated(i, f, n, now)
+			v := r.outdated(i, f, n, now)
+			if deaf, _ := i.watchdog(); v.works && i.Init == 0 {
+				v.next = earlier(v.next, deaf)
+			}
+			return v
 		}
 		return running(f, n, now)
 	case stageLeftOver:

@@ -156,6 +156,9 @@ func (i *Instance) hookRuns() bool {
 	return i.Life != nil && i.Life.Hook != HookNone && i.Life.HookEndedAt.IsZero()
 }
 
+// reloadRuns reports whether the command to reload is under way.
+func (i *Instance) reloadRuns() bool { return i.hookRuns() && i.Life.Hook == HookReload }
+
 // owesPostStop reports whether the postStop hook is to run, or runs, for a run
 // that is over.
 func (i *Instance) owesPostStop() bool {

@@ -81,6 +81,24 @@ func TestLoopOfLives(t *testing.T) {
 			w.expect("mended", map[string]string{"web-0": "Running"})
 			w.end()
 		},
+		"an edit waits for the command to reload, but not longer than that may take": func(t *testing.T) {
+			for _, takes := range []time.Duration{10 * time.Second, time.Hour} {
+				w := newWorld(t, hooksTake(reconciler.HookReload, takes))
+				w.declare(named("web", reloadedByExec))
+				if err := w.do(reloadWeb); err != nil {
+					t.Fatal(err)
+				}
+				w.declare(named("web", reloadedByExec, verbose))
+				rest(5 * time.Second)
+				w.expect("the hook runs", map[string]string{"web-0": "Running ReplacementPending"})
+				rest(90 * time.Second)
+				w.expect("it has ended", map[string]string{"web-0": "Running"})
+				if s := w.machine.State(web0); s.Service == nil || len(s.Service.Spec.Args) == 0 {
+					t.Error("web was not replaced")
+				}
+				w.end()
+			}
+		},
 		"who waits is told what keeps the other one": func(t *testing.T) {
 			w := newWorld(t, nil)
 			needs := func(s *spec.Spec) { s.DependsOn = []spec.Dependency{{Name: "db", Condition: spec.DependencyReady}} }

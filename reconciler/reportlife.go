@@ -89,10 +89,14 @@ func keepsRunning(want *spec.Service, f *Facts, i *Instance) string {
 
 // turnToCome is the sentence about a live replica that is to be replaced.
 func turnToCome(want *spec.Service, f *Facts, i *Instance) string {
-	if why := replaced(i.outdated(want, f)); why != "" {
-		return "runs until its turn to be replaced: " + why
+	until := " until its turn to be replaced"
+	if i.reloadRuns() {
+		until = " until its reload.exec hook has ended, and is replaced then"
 	}
-	return "runs its former manifest until its turn to be replaced"
+	if why := replaced(i.outdated(want, f)); why != "" {
+		return "runs" + until + ": " + why
+	}
+	return "runs its former manifest" + until
 }
 
 // replaced is why a process is replaced whose manifest did not change.

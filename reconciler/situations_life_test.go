@@ -410,7 +410,7 @@ var lives = map[string]func() *story{
 		return badEnvFile().usable("", false).usable("a", true)
 	},
 	"b2 it means again what it meant before": func() *story {
-		s := tell(service(envFile)).usable("a", true).taken(0).at(0, Event{Kind: EventStarted, EnvFiles: "a"}).exit(0, 1)
+		s := tell(service(envFile)).usable("a", true).taken(0).at(0, Event{Kind: EventStarted, Pid: 9, EnvFiles: "a"}).exit(0, 1)
 		return s.usable("a", false).failStart(0, ReasonEnvFileInvalid, "cannot read /etc/web.env").usable("a", true)
 	},
 	"b3 it can be used as long as it is known, and the start failed all the same": func() *story {
@@ -427,7 +427,7 @@ var lives = map[string]func() *story{
 		return tell(service(envFile)).usable("a", false).failStart(0, ReasonUserNotFound, "cannot find user web").usable("a", true)
 	},
 	"b6 a successor was blocked by it, and need not wait for the next check": func() *story {
-		s := tell(service(envFile)).usable("a", true).taken(0).at(0, Event{Kind: EventStarted, EnvFiles: "a"}).usable("a", false)
+		s := tell(service(envFile)).usable("a", true).taken(0).at(0, Event{Kind: EventStarted, Pid: 9, EnvFiles: "a"}).usable("a", false)
 		return s.observe(Event{Kind: EventRestart}).checked(&Failure{ReasonEnvFileInvalid, "cannot read /etc/web.env"}).usable("a", true)
 	},
 	"c0 a restart was asked for, and the successor cannot start": func() *story {
@@ -452,6 +452,41 @@ var lives = map[string]func() *story{
 		}
 		s.after(time.Minute).contents("b", "").checked(nil).at(0, Event{Kind: EventSignalled, Cause: CauseEnvFiles}).exit(0, 0)
 		return s.taken(0).at(0, Event{Kind: EventStarted, EnvFiles: "b"}).after(time.Second).exit(0, 1)
+	},
+	"d0 it is to be replaced while its command to reload runs: that ends first": func() *story {
+		return editedWhileReloading()
+	},
+	"d1 the command to reload has ended": func() *story {
+		s := editedWhileReloading()
+		return s.at(0, Event{Kind: EventHookEnded, Hook: HookReload, Run: s.facts.Replicas[0].Life.HookRun})
+	},
+	"d2 it is to be replaced while the check of a reload runs, which changes nothing": func() *story {
+		return changedFiles(reloadsByExec).hook(0, HookReloadCheck).declare(service(reloadsChecked, reloadsByExec, args("-v"))).checked(nil)
+	},
+	"d3 it is to stop while its command to reload runs": func() *story {
+		return editedWhileReloading().observe(Event{Kind: EventStop, By: "ann"})
+	},
+	"d4 the daemon shuts down while the command to reload runs": func() *story {
+		return editedWhileReloading().observe(Event{Kind: EventShutdown})
+	},
+	"d5 the daemon ended while the command to reload ran of what is to be replaced": func() *story {
+		s := editedWhileReloading().crash()
+		return s.checked(nil)
+	},
+	"d6 its probe failed while its command to reload runs": func() *story {
+		return changedFiles(reloadsByExec, livenessProbe).hooked(0, HookReloadCheck, "").hook(0, HookReload).fails(0, ProbeLiveness, 3)
+	},
+	"d7 its watchdog is waited for although it is to be replaced": func() *story {
+		s := tell(service(replicas(2), watched10s)).run(0).run(1).notified(Notice{Ready: true})
+		return s.at(1, Event{Kind: EventNotified, Notice: &Notice{Ready: true}}).declare(service(replicas(2), watched10s, args("-v")))
+	},
+	"e0 a file changed of what is to be replaced: it is not reloaded before": func() *story {
+		s := tell(service(reloads, envFile)).contents("a", "a").taken(0).at(0, Event{Kind: EventStarted, Pid: 9, EnvFiles: "a"})
+		return s.contents("b", "b")
+	},
+	"e1 a person asked for a reload of what is to be replaced": func() *story {
+		s := tell(service(reloads)).contents("", "a").run(0).declare(service(reloads, args("-v")))
+		return s.observe(Event{Kind: EventReload}).contents("", "b")
 	},
 	"92 the next run awaits the line that it is started with": func() *story {
 		return tell(service(readyLine)).run(0).declare(service(otherLine)).exit(0, 1).run(0)
@@ -515,6 +550,12 @@ func badPostStart(edits ...func(*spec.Spec)) *story {
 // badEnvFile is a service that could not start, before anything was known of its files.
 func badEnvFile() *story {
 	return tell(service(envFile)).failStart(0, ReasonEnvFileInvalid, "cannot read /etc/web.env: no such file")
+}
+
+// editedWhileReloading is a service that was edited while its command to reload runs.
+func editedWhileReloading() *story {
+	return changedFiles(reloadsByExec).hooked(0, HookReloadCheck, "").hook(0, HookReload).
+		declare(service(reloadsChecked, reloadsByExec, args("-v"))).checked(nil)
 }
 
 // badInit is a service whose second init command failed.
