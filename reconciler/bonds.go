@@ -214,27 +214,34 @@ func bonded(f Facts, e Event) Facts {
 				b.UsableAt = e.At
 			}
 		}
-		first := b.Files == ""
+		before := *b
 		b.EnvFiles, b.Files = e.EnvFiles, e.Files
 		f.Replicas = slices.Clone(f.Replicas)
 		for n := range f.Replicas {
-			i := &f.Replicas[n]
-			switch l := i.known(); {
-			case e.Files == "":
-			case first && (i.stage() == stageLive || i.stage() == stageStarting) && l.Loaded == "":
-				// What it has loaded is not known: it is taken for what there is.
-				n := i.life()
-				n.Loaded = e.Files
-				i.Life = n
-			case e.Files == l.Loaded && l.ReloadFailure != nil && l.Refused != l.Loaded:
-				// The files are again what it runs with.
-				n := i.life()
-				n.Refused, n.ReloadFailure = "", nil
-				i.Life = n
-			}
+			f.Replicas[n] = informed(f.Replicas[n], &before, e)
 		}
 	default:
 	}
 	f.Bonds = b
 	return f
+}
+
+// informed is a replica whose files mean something else than before. What it has read
+// of them and is not known is taken for what there is when that is first known.
+func informed(i Instance, before *Bonds, e Event) Instance {
+	l := *i.known()
+	live := i.stage() == stageLive
+	if before.EnvFiles == "" && live && l.EnvFiles == "" {
+		l.EnvFiles = e.EnvFiles
+	}
+	if before.Files == "" && (live || i.stage() == stageStarting) && l.Loaded == "" {
+		l.Loaded = e.Files
+	}
+	if e.Files != "" && e.Files == l.Loaded && l.ReloadFailure != nil && l.Refused != l.Loaded {
+		l.Refused, l.ReloadFailure = "", nil // it runs with what there is again
+	}
+	if l != *i.known() {
+		i.Life = &l
+	}
+	return i
 }

@@ -204,9 +204,11 @@ func edited(i Instance, e Event, want *spec.Service) Instance {
 			l.Refused, l.ReloadFailure = "", nil
 		}
 	}
-	if !sameFiles(before, after) {
-		l.EnvFiles, l.Loaded, l.Refused, l.Checked = "", "", "", "" // of other files
-		changed = true
+	if !slices.Equal(before.EnvFiles(), after.EnvFiles()) {
+		l.EnvFiles, changed = "", true // of other files
+	}
+	if !slices.Equal(reloadFiles(before), reloadFiles(after)) {
+		l.Loaded, l.Refused, l.Checked, changed = "", "", "", true // of other files
 	}
 	i.Spec = want
 	if changed {

@@ -48,6 +48,9 @@ func followsDB(s *spec.Spec) {
 func reloads(s *spec.Spec) {
 	s.Reload = &spec.Reload{Signal: "SIGHUP", Files: []string{"/etc/web.conf"}}
 }
+func reloadsOther(s *spec.Spec) {
+	s.Reload = &spec.Reload{Signal: "SIGHUP", Files: []string{"/etc/web.conf", "/etc/other.conf"}}
+}
 func reloadsChecked(s *spec.Spec) {
 	reloads(s)
 	s.Reload.Check = &spec.ExecAction{Command: []string{"/bin/check"}}
@@ -487,6 +490,19 @@ var lives = map[string]func() *story{
 	"e1 a person asked for a reload of what is to be replaced": func() *story {
 		s := tell(service(reloads)).contents("", "a").run(0).declare(service(reloads, args("-v")))
 		return s.observe(Event{Kind: EventReload}).contents("", "b")
+	},
+	"e2 other files are to be reloaded, and the one of envFrom is still known": func() *story {
+		s := tell(service(envFile)).contents("a", "").taken(0).at(0, Event{Kind: EventStarted, Pid: 9, EnvFiles: "a"})
+		return s.declare(service(envFile, reloads)).contents("a", "x").contents("b", "x")
+	},
+	"e3 a file of envFrom is one of reload.files now, and then none any more": func() *story {
+		both := func(s *spec.Spec) { s.Reload = &spec.Reload{Signal: "SIGHUP", Files: []string{"/etc/web.env"}} }
+		s := tell(service(envFile)).contents("a", "").taken(0).at(0, Event{Kind: EventStarted, Pid: 9, EnvFiles: "a"})
+		return s.declare(service(envFile, both)).contents("", "a").declare(service(envFile)).contents("a", "").contents("b", "")
+	},
+	"e4 one of both was edited while a file of envFrom had changed: it is replaced, not reloaded": func() *story {
+		s := tell(service(envFile, reloads)).contents("a", "a").taken(0).at(0, Event{Kind: EventStarted, Pid: 9, EnvFiles: "a"})
+		return s.declare(service(envFile, reloadsOther)).contents("b", "b")
 	},
 	"92 the next run awaits the line that it is started with": func() *story {
 		return tell(service(readyLine)).run(0).declare(service(otherLine)).exit(0, 1).run(0)
