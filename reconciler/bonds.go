@@ -21,6 +21,9 @@ type Bonds struct {
 	// (spec.Spec.EnvFilesDigest), Files of the content of reload.files
 	// (spec.Spec.ReloadDigest); empty when there are none, or it is not known yet.
 	EnvFiles, Files string
+	// EnvFilesAt is when EnvFiles was told: a start after that may have read what is
+	// told next.
+	EnvFilesAt time.Time
 	// UsableAt is since when the files of envFrom, as they are, can be used for a
 	// start; zero when one cannot, or it is not known.
 	UsableAt time.Time
@@ -178,7 +181,7 @@ func bind(f Facts, want *spec.Service, reads bool) Facts {
 	}
 	b := f.bonds()
 	if !reads {
-		b.EnvFiles, b.Files, b.UsableAt = "", "", time.Time{} // of other files
+		b.EnvFiles, b.Files, b.EnvFilesAt, b.UsableAt = "", "", time.Time{}, time.Time{} // of other files
 	}
 	before := b.Dependencies
 	b.Dependencies = make([]Dependency, len(needs))
@@ -215,6 +218,9 @@ func bonded(f Facts, e Event) Facts {
 			}
 		}
 		before := *b
+		if b.EnvFiles != e.EnvFiles {
+			b.EnvFilesAt = e.At
+		}
 		b.EnvFiles, b.Files = e.EnvFiles, e.Files
 		f.Replicas = slices.Clone(f.Replicas)
 		for n := range f.Replicas {

@@ -154,9 +154,10 @@ func (i *Instance) outdated(want *spec.Service, f *Facts) Cause {
 }
 
 // envFilesChanged reports whether the files of envFrom mean something else than at
-// the start of the latest run.
+// the start of the latest run, as was told since.
 func (i *Instance) envFilesChanged(f *Facts) bool {
-	return f.Bonds != nil && f.Bonds.EnvFiles != "" && i.known().EnvFiles != "" && f.Bonds.EnvFiles != i.known().EnvFiles
+	return f.Bonds != nil && f.Bonds.EnvFiles != "" && i.known().EnvFiles != "" && f.Bonds.EnvFiles != i.known().EnvFiles &&
+		f.Bonds.EnvFilesAt.After(i.StartTakenAt)
 }
 
 // envFilesMended reports whether the latest start failed for a file of envFrom, and all

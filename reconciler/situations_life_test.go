@@ -504,6 +504,15 @@ var lives = map[string]func() *story{
 		s := tell(service(envFile, reloads)).contents("a", "a").taken(0).at(0, Event{Kind: EventStarted, Pid: 9, EnvFiles: "a"})
 		return s.declare(service(envFile, reloadsOther)).contents("b", "b")
 	},
+	"e5 a start has read what nobody has told of yet": func() *story {
+		return tell(service(envFile)).contents("a", "").taken(0).at(0, Event{Kind: EventStarted, Pid: 9, EnvFiles: "b"})
+	},
+	"e6 and then it is told": func() *story {
+		return tell(service(envFile)).contents("a", "").taken(0).at(0, Event{Kind: EventStarted, Pid: 9, EnvFiles: "b"}).contents("b", "")
+	},
+	"e7 and then something else is told": func() *story {
+		return tell(service(envFile)).contents("a", "").taken(0).at(0, Event{Kind: EventStarted, Pid: 9, EnvFiles: "b"}).contents("c", "")
+	},
 	"92 the next run awaits the line that it is started with": func() *story {
 		return tell(service(readyLine)).run(0).declare(service(otherLine)).exit(0, 1).run(0)
 	},
