@@ -288,9 +288,13 @@ func declared(f Facts, e Event) Facts {
 	replicas := slices.Clone(f.Replicas)
 	reads := true // the same files
 	for n := range replicas {
-		if before := replicas[n].Spec; before != nil && spec.SameProcess(&before.Spec, &want.Spec) {
+		before := replicas[n].Spec
+		if before == nil {
+			continue
+		}
+		reads = reads && sameFiles(&before.Spec, &want.Spec)
+		if spec.SameProcess(&before.Spec, &want.Spec) {
 			replicas[n] = edited(replicas[n], e, want)
-			reads = reads && sameFiles(&before.Spec, &want.Spec)
 		}
 	}
 	f = bind(f, want, reads)

@@ -513,6 +513,11 @@ var lives = map[string]func() *story{
 	"e7 and then something else is told": func() *story {
 		return tell(service(envFile)).contents("a", "").taken(0).at(0, Event{Kind: EventStarted, Pid: 9, EnvFiles: "b"}).contents("c", "")
 	},
+	"e8 a successor that loads other files is not reloaded for them": func() *story {
+		s := tell(service(reloads)).contents("", "a").run(0).declare(service(reloadsOther, args("-v"))).checked(nil).act().exit(0, 0)
+		s.at(0, Event{Kind: EventStartTaken, Run: s.next(), Service: s.want, Files: s.facts.files()})
+		return s.at(0, Event{Kind: EventStarted, Pid: 9}).contents("", "b")
+	},
 	"92 the next run awaits the line that it is started with": func() *story {
 		return tell(service(readyLine)).run(0).declare(service(otherLine)).exit(0, 1).run(0)
 	},
