@@ -99,6 +99,25 @@ func TestLoopOfLives(t *testing.T) {
 				w.end()
 			}
 		},
+		"a kill of everything waits for no dependent and begins no postStop hook": func(t *testing.T) {
+			w := newWorld(t, func(work reconciler.Work) hosttest.Behaviour {
+				return hosttest.Behaviour{Main: hosttest.Temper{Ignores: work.Verb == reconciler.VerbStart}}
+			})
+			cleans := func(s *spec.Spec) {
+				s.Lifecycle.PostStop = &spec.Handler{Exec: &spec.ExecAction{Command: []string{"/bin/clean"}}}
+			}
+			needs := func(s *spec.Spec) { s.DependsOn = []spec.Dependency{{Name: "db", Condition: spec.DependencyReady}} }
+			w.declare(named("db", cleans), named("web", needs, cleans))
+			w.loop.Shutdown(false)
+			rest(time.Second)
+			w.expect("in order", map[string]string{"db-0": "Terminating DependentsStopping", "web-0": "Terminating ShuttingDown"})
+			w.loop.Shutdown(true)
+			synctest.Wait()
+			w.end()
+			if n := w.machine.Count(hosttest.HookTaken); n != 0 {
+				t.Errorf("%d hooks were begun", n)
+			}
+		},
 		"who waits is told what keeps the other one": func(t *testing.T) {
 			w := newWorld(t, nil)
 			needs := func(s *spec.Spec) { s.DependsOn = []spec.Dependency{{Name: "db", Condition: spec.DependencyReady}} }
