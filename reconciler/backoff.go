@@ -23,6 +23,10 @@ const (
 	// lastGrace is how long a process has at least that was sent the stop signal
 	// late because its preStop hook took all of the grace, as in Kubernetes.
 	lastGrace = 2 * time.Second
+	// extendAtMost is how much time one message of a program can get it
+	// (EXTEND_TIMEOUT_USEC), from when it is heard: a number that is wrong must not
+	// hold up a shutdown for years. Who needs more asks again.
+	extendAtMost = time.Hour
 	// hookTimeout bounds the commands of a reload; it is systemd's DefaultTimeoutStartSec.
 	hookTimeout = 90 * time.Second
 	// recheckAtMost is the longest time between two checks of a successor that

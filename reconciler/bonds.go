@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"svc.d/spec"
+	"svc.d/status"
 )
 
 // Bonds are what is known of others that a service has to do with. It is a value:
@@ -20,6 +21,12 @@ type Bonds struct {
 	// (spec.Spec.EnvFilesDigest), Files of the content of reload.files
 	// (spec.Spec.ReloadDigest); empty when there are none, or it is not known yet.
 	EnvFiles, Files string
+	// EnvFilesAt is when EnvFiles was told: a start after that may have read what is
+	// told next.
+	EnvFilesAt time.Time
+	// UsableAt is since when the files of envFrom, as they are, can be used for a
+	// start; zero when one cannot, or it is not known.
+	UsableAt time.Time
 }
 
 // Dependency is how a service is, as those see it that depend on it. All its wanted
@@ -37,6 +44,9 @@ type Dependency struct {
 	// CompletedAt is when the last of them ended with success, not to run again;
 	// zero when not all have.
 	CompletedAt time.Time
+	// Hindered is why it comes no further by itself, for people: "is stopped by ann".
+	// Empty when it may.
+	Hindered string
 }
 
 // met reports whether the condition holds.
@@ -52,9 +62,13 @@ func (d *Dependency) met(c spec.DependencyCondition) bool {
 }
 
 // provides is how a service is for those that depend on it.
-func provides(want *spec.Service, f *Facts) Dependency {
+func provides(want *spec.Service, f *Facts, now time.Time) Dependency {
 	d := Dependency{Name: f.Name, Declared: want != nil}
-	if want == nil || want.Spec.Replicas == 0 {
+	if want == nil {
+		return d
+	}
+	d.Hindered = hindered(want, f, now)
+	if want.Spec.Replicas == 0 {
 		return d
 	}
 	var started, ready, completed int32
@@ -89,6 +103,23 @@ func provides(want *spec.Service, f *Facts) Dependency {
 		d.CompletedAt = time.Time{}
 	}
 	return d
+}
+
+// hindered is why a service comes no further by itself.
+func hindered(want *spec.Service, f *Facts, now time.Time) string {
+	switch {
+	case want.Spec.Replicas == 0:
+		return "is declared with replicas: 0"
+	case f.held(now):
+		return "is stopped by " + who(f.StoppedBy)
+	}
+	for n := range f.Replicas {
+		i := &f.Replicas[n]
+		if i.ID.Ordinal < want.Spec.Replicas && i.stage() == stageIdle && startAlone(want, f, n, now).phase == status.PhaseFailed {
+			return "has failed"
+		}
+	}
+	return ""
 }
 
 // completed reports whether the latest run was what is wanted, and ended with
@@ -150,7 +181,7 @@ func bind(f Facts, want *spec.Service, reads bool) Facts {
 	}
 	b := f.bonds()
 	if !reads {
-		b.EnvFiles, b.Files = "", "" // of other files
+		b.EnvFiles, b.Files, b.EnvFilesAt, b.UsableAt = "", "", time.Time{}, time.Time{} // of other files
 	}
 	before := b.Dependencies
 	b.Dependencies = make([]Dependency, len(needs))
@@ -180,23 +211,43 @@ func bonded(f Facts, e Event) Facts {
 	case EventDependents:
 		b.Dependents = e.Names
 	case EventContents:
-		if b.EnvFiles != e.EnvFiles {
-			f.CheckOf = nil // a check is of what the files meant
+		if b.EnvFiles != e.EnvFiles || b.UsableAt.IsZero() == e.Usable {
+			f.CheckOf, b.UsableAt = nil, time.Time{} // a check is of what the files meant
+			if e.Usable {
+				b.UsableAt = e.At
+			}
 		}
-		first := b.Files == ""
+		before := *b
+		if b.EnvFiles != e.EnvFiles {
+			b.EnvFilesAt = e.At
+		}
 		b.EnvFiles, b.Files = e.EnvFiles, e.Files
 		f.Replicas = slices.Clone(f.Replicas)
 		for n := range f.Replicas {
-			i := &f.Replicas[n]
-			if l := i.Life; first && e.Files != "" && (i.stage() == stageLive || i.stage() == stageStarting) && (l == nil || l.Loaded == "") {
-				// What it has loaded is not known: it is taken for what there is.
-				n := i.life()
-				n.Loaded = e.Files
-				i.Life = n
-			}
+			f.Replicas[n] = informed(f.Replicas[n], &before, e)
 		}
 	default:
 	}
 	f.Bonds = b
 	return f
+}
+
+// informed is a replica whose files mean something else than before. What it has read
+// of them and is not known is taken for what there is when that is first known.
+func informed(i Instance, before *Bonds, e Event) Instance {
+	l := *i.known()
+	live := i.stage() == stageLive
+	if before.EnvFiles == "" && live && l.EnvFiles == "" {
+		l.EnvFiles = e.EnvFiles
+	}
+	if before.Files == "" && (live || i.stage() == stageStarting) && l.Loaded == "" {
+		l.Loaded = e.Files
+	}
+	if e.Files != "" && e.Files == l.Loaded && l.ReloadFailure != nil && l.Refused != l.Loaded {
+		l.Refused, l.ReloadFailure = "", nil // it runs with what there is again
+	}
+	if l != *i.known() {
+		i.Life = &l
+	}
+	return i
 }

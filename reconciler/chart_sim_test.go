@@ -19,6 +19,7 @@ const (
 	EndsInOrder      = "EndsInOrder"      // a shutdown ends dependents first
 	StartsInOrder    = "StartsInOrder"    // nothing starts before what it depends on has
 	ProbesOfTheLived = "ProbesOfTheLived" // nothing is probed that does not run
+	ReloadsAnswered  = "ReloadsAnswered"  // a reload begins after each request for one
 )
 
 // chart is what an outsider knows of a clinic. It repeats the documented rules in its
@@ -49,6 +50,7 @@ type patient struct {
 	told                        bool // to end
 	toldForHealth               bool
 	takenAt, startedAt, endedAt time.Time
+	checkedAt                   time.Time // when the latest reload began
 	exit                        reconciler.Exit
 	failures                    [3]int32 // in a row, by kind of probe
 	streak, former              int32    // former is before the end was counted, which may be told again
@@ -128,6 +130,8 @@ func (c *chart) see(r hosttest.Record) {
 			p.preStop, p.told = true, true
 		case reconciler.HookPostStop:
 			p.postStop = true
+		case reconciler.HookReloadCheck:
+			p.checkedAt = r.At
 		default:
 		}
 	case hosttest.HookEnded:
@@ -258,6 +262,9 @@ func clinicService(seed uint64, names []string, name string) *spec.Service {
 	}
 	if chance(r, 0.3) {
 		s.Spec.Reload = &spec.Reload{Signal: "SIGHUP", Check: handler.Exec}
+		if chance(r, 0.5) {
+			s.Spec.Reload.Exec = handler.Exec
+		}
 	}
 	if n := slices.Index(names, name); n > 0 && chance(r, 0.7) {
 		for range 1 + r.IntN(2) {

@@ -97,7 +97,11 @@ func judge(want *spec.Service, f *Facts, n int, now time.Time, r *rollout) verdi
 			return i.end(n, cause, f, now)
 		}
 		if i.outdated(want, f) != CauseNone {
-			return r.outdated(i, f, n, now)
+			v := r.outdated(i, f, n, now)
+			if deaf, _ := i.watchdog(); v.works && i.Init == 0 {
+				v.next = earlier(v.next, deaf)
+			}
+			return v
 		}
 		return running(f, n, now)
 	case stageLeftOver:
@@ -325,10 +329,10 @@ func startAlone(want *spec.Service, f *Facts, n int, now time.Time) verdict {
 	}
 	ended := i.EndedAt
 	switch {
-	case !i.runs(want), i.personAsked(), i.initDone(), i.envFilesChanged(f):
+	case !i.runs(want), i.personAsked(), i.initDone(), i.envFilesChanged(f), i.envFilesMended(f):
 		return asap
 	case i.Failure != nil:
-		if gaveUp(s.Backoff.Limit, i) {
+		if !i.amended(want) && gaveUp(s.Backoff.Limit, i) {
 			return verdict{phase: status.PhaseFailed, reason: ReasonRestartLimitExceeded, since: ended}
 		}
 		v := verdict{phase: status.PhasePending, reason: i.Failure.Reason, since: ended}
@@ -336,6 +340,9 @@ func startAlone(want *spec.Service, f *Facts, n int, now time.Time) verdict {
 		if i.Failure.Reason == ReasonGroupOccupied && !i.KilledAt.After(ended) && !i.GoneAt.After(ended) {
 			v.action = Action{Deed: DeedKill, Index: n, Cause: CauseLeftOver}
 			return v
+		}
+		if i.amended(want) {
+			return asap
 		}
 		return v.after(restartDelay(&s.Backoff, i.ID, i.Streak, false), asap, now)
 	case i.obeyed():
@@ -351,10 +358,12 @@ func startAlone(want *spec.Service, f *Facts, n int, now time.Time) verdict {
 		reason = ReasonInitFailed
 	}
 	switch {
-	case daemonized && s.RestartPolicy == spec.RestartNever:
-		return verdict{phase: status.PhaseFailed, reason: ReasonDaemonized, since: ended}
 	case success && !daemonized && s.RestartPolicy != spec.RestartAlways:
 		return verdict{phase: status.PhaseCompleted, reason: ReasonCompleted, since: ended}
+	case i.amended(want):
+		return asap
+	case daemonized && s.RestartPolicy == spec.RestartNever:
+		return verdict{phase: status.PhaseFailed, reason: ReasonDaemonized, since: ended}
 	case s.RestartPolicy == spec.RestartNever:
 		return verdict{phase: status.PhaseFailed, reason: reason, since: ended}
 	case gaveUp(s.Backoff.Limit, i):

@@ -146,6 +146,7 @@ func (h *history) live(kind, which int) {
 		e.Run = i.Life.Probes[e.Probe].Run
 	case kind == 3 && which < 2:
 		e.Kind, e.Notice = reconciler.EventNotified, &reconciler.Notice{Ready: true, Watchdog: which == 1}
+		e.Notice.Extend = []time.Duration{0, 1<<63 - 1}[which]
 	case kind == 3 && which < 4:
 		e.Kind = reconciler.EventLineSeen
 	case kind == 3:
@@ -168,7 +169,7 @@ func (h *history) live(kind, which int) {
 		return
 	case kind == 4:
 		digest := string(rune('a' + which))
-		h.tell(reconciler.Event{Kind: reconciler.EventContents, EnvFiles: digest, Files: digest})
+		h.tell(reconciler.Event{Kind: reconciler.EventContents, EnvFiles: digest, Files: digest, Usable: which == 7})
 		return
 	default:
 		return

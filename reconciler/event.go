@@ -96,7 +96,7 @@ const (
 	// EventDependents: Names are the first of those that are being ended too and must
 	// end before it.
 	EventDependents
-	// EventContents: EnvFiles and Files are what the files mean now that the
+	// EventContents: EnvFiles, Files and Usable are what the files mean now that the
 	// manifest names (see Bonds).
 	EventContents
 	// EventShutdown: everything is to stop, in order.
@@ -130,6 +130,7 @@ type Event struct {
 	// (spec.Spec.EnvFilesDigest).
 	EnvFiles   string
 	Files      string // a digest of the content of reload.files
+	Usable     bool   // of Contents: a start can use each file of envFrom
 	Dependency *Dependency
 	Names      []string
 	Cause      Cause

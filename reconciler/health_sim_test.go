@@ -317,6 +317,31 @@ func (w *clinic) recover() {
 	if w.machine.Count(hosttest.Started) != starts {
 		w.broken(SilentInCalm, "something was started")
 	}
+	w.askForReloads()
+}
+
+// askForReloads shows that no request for a reload is lost that comes during one.
+func (w *clinic) askForReloads() {
+	var asked time.Time
+	for range 2 {
+		asked = time.Now()
+		for _, name := range w.names { // who cannot reload refuses
+			_ = w.loop.Do(context.Background(), reconciler.Command{Kind: reconciler.EventReload, Service: name, Ordinal: -1})
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	time.Sleep(time.Hour)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, p := range w.chart.patients {
+		loaded := p.checkedAt
+		if loaded.IsZero() {
+			loaded = p.takenAt // the signal to reload ends most of these programs
+		}
+		if p.lives && p.init == 0 && p.service.Spec.Reload != nil && loaded.Before(asked) {
+			w.brokenLocked(ReloadsAnswered, "%v was last reloaded at %v, and asked to at %v", id, loaded, asked)
+		}
+	}
 }
 
 // closeDown ends the daemon in order.

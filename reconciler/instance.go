@@ -20,7 +20,8 @@ type Instance struct {
 	// Run numbers the latest run. An event of another run is stale.
 	Run uint64
 	// Spec is what the latest run was started from, with later live-class
-	// edits; nil when there was none.
+	// edits; nil when there was none. A run that did not work keeps the init
+	// commands, hooks and probes that it had (see amended).
 	Spec *spec.Service
 
 	StartTakenAt time.Time // the host accepted the start
@@ -174,9 +175,16 @@ func (i *Instance) outdated(want *spec.Service, f *Facts) Cause {
 }
 
 // envFilesChanged reports whether the files of envFrom mean something else than at
-// the start of the latest run.
+// the start of the latest run, as was told since.
 func (i *Instance) envFilesChanged(f *Facts) bool {
-	return f.Bonds != nil && f.Bonds.EnvFiles != "" && i.known().EnvFiles != "" && f.Bonds.EnvFiles != i.known().EnvFiles
+	return f.Bonds != nil && f.Bonds.EnvFiles != "" && i.known().EnvFiles != "" && f.Bonds.EnvFiles != i.known().EnvFiles &&
+		f.Bonds.EnvFilesAt.After(i.StartTakenAt)
+}
+
+// envFilesMended reports whether the latest start failed for a file of envFrom, and all
+// of them can be used since.
+func (i *Instance) envFilesMended(f *Facts) bool {
+	return i.Failure != nil && i.Failure.Reason == ReasonEnvFileInvalid && f.Bonds != nil && f.Bonds.UsableAt.After(i.StartTakenAt)
 }
 
 // runs reports whether the latest run was started from what is wanted now. What
@@ -186,6 +194,18 @@ func (i *Instance) runs(want *spec.Service) bool {
 		return i.Cause == CauseUnclear && !i.asked()
 	}
 	return i.Spec == want || spec.SameProcess(&i.Spec.Spec, &want.Spec)
+}
+
+// didNotWork reports whether the latest run has ended by itself, or was told to end
+// because it did not work.
+func (i *Instance) didNotWork() bool {
+	return !i.obeyed() && (!i.EndedAt.IsZero() || i.asked())
+}
+
+// amended reports whether what is wanted has other init commands, hooks or probes than
+// the latest run, which did not work: that was not tried yet.
+func (i *Instance) amended(want *spec.Service) bool {
+	return i.Spec != nil && i.Spec != want && !sameTrial(&i.Spec.Spec, &want.Spec)
 }
 
 // Facts is what is known of one service. Decide's unit is the service with all

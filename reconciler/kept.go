@@ -115,7 +115,7 @@ func (r *record) adopt(want *spec.Service) bool {
 	}
 	for n := range r.facts.Replicas {
 		i := &r.facts.Replicas[n]
-		if i.Spec != nil && i.runs(want) {
+		if i.Spec != nil && i.runs(want) && !i.amended(want) {
 			i.Spec = want
 		}
 	}
@@ -168,7 +168,7 @@ func turned(before, after *Instance) bool {
 		}
 	}
 	return before.Pid != after.Pid || !a.ReadyToldAt.Equal(b.ReadyToldAt) || !a.LineAt.Equal(b.LineAt) ||
-		!a.DeafAt.Equal(b.DeafAt) || a.WatchdogEvery != b.WatchdogEvery
+		!a.DeafAt.Equal(b.DeafAt) || a.WatchdogEvery != b.WatchdogEvery || after.asked() && !a.ExtendedUntil.Equal(b.ExtendedUntil)
 }
 
 // Wanted lists what was declared of each service in the latest of its records:

@@ -45,28 +45,36 @@ type Life struct {
 
 	ReadyToldAt time.Time // the program told that it is ready (READY=1)
 	LineAt      time.Time // a line of its output matched readyLogLine
+	// Line is the readyLogLine that the host looks for, when it was edited since; nil
+	// is that of the manifest.
+	Line        *string
 	ReloadingAt time.Time // the program told that it reloads; zero when it is done
 	HeardAt     time.Time // it last fed its watchdog
 	DeafAt      time.Time // it wanted to be taken for dead (WATCHDOG=trigger)
 	// WatchdogEvery is what the program asked for instead of the manifest's; 0 is
 	// nothing.
 	WatchdogEvery time.Duration
-	ExtendedUntil time.Time // it asked for more time
-	Status        string    // what it told people
+	// ExtendedUntil is until when it asked to be given time for what is under way: to
+	// end when it was told to, and before that to feed its watchdog.
+	ExtendedUntil time.Time
+	Status        string // what it told people
 
 	// EnvFiles is a digest of what the files of envFrom meant at the start; empty
 	// when that is not known.
 	EnvFiles string
 	// Loaded is a digest of the content of reload.files that the program has
-	// loaded, Refused of that for which check failed, Checked of that for which it
-	// succeeded, Trying of that which the latest hook is about; empty when none is
-	// known.
+	// loaded, Refused of that for which check or exec failed (exec may have loaded it,
+	// so it is in both then), Checked of that for which check succeeded, Trying of
+	// that which the latest hook is about; empty when none is known.
 	Loaded, Refused, Checked, Trying string
 	CheckedAt                        time.Time // check succeeded
-	TriedAt                          time.Time // the latest attempt to reload was over
-	ReloadedAt                       time.Time // the latest one that succeeded
-	ReloadAskedAt                    time.Time // a person asked for a reload
-	ReloadFailure                    *Failure  // why the latest attempt failed
+	// TryingAt is when the first hook of the attempt to reload that is under way was
+	// taken, zero when none is; TriedAt when the latest one that is over began. What a
+	// person asked for after that is still to be done.
+	TryingAt, TriedAt time.Time
+	ReloadedAt        time.Time // the latest one that succeeded
+	ReloadAskedAt     time.Time // a person asked for a reload, or edited one that had failed
+	ReloadFailure     *Failure  // why the latest attempt failed
 }
 
 // Probing is what is known of one kind of probe. It is pure arithmetic over the
@@ -148,6 +156,9 @@ func (i *Instance) hookRuns() bool {
 	return i.Life != nil && i.Life.Hook != HookNone && i.Life.HookEndedAt.IsZero()
 }
 
+// reloadRuns reports whether the command to reload is under way.
+func (i *Instance) reloadRuns() bool { return i.hookRuns() && i.Life.Hook == HookReload }
+
 // owesPostStop reports whether the postStop hook is to run, or runs, for a run
 // that is over.
 func (i *Instance) owesPostStop() bool {
@@ -179,6 +190,15 @@ func (i *Instance) nextInit(want *spec.Service) int32 {
 // begun is when what probes and hooks are about began.
 func (i *Instance) begun() time.Time { return latest(i.StartedAt, i.known().DetachedAt) }
 
+// line is the readyLogLine that the host looks for in the output of the run: the one
+// that the run was started with, whatever its manifest says since.
+func (i *Instance) line() string {
+	if l := i.known(); l.Line != nil {
+		return *l.Line
+	}
+	return i.Spec.Spec.ReadyLogLine
+}
+
 // startup says since when a live run of the main program has started up; zero when
 // it has not, and then why.
 func (i *Instance) startup() (since time.Time, why Reason) {
@@ -191,7 +211,7 @@ func (i *Instance) startup() (since time.Time, why Reason) {
 	}{
 		{s.Lifecycle.PostStart != nil, l.PostStartAt, ReasonPostStart},
 		{s.Notify == spec.NotifySystemd, l.ReadyToldAt, ReasonNotNotified},
-		{s.ReadyLogLine != "", l.LineAt, ReasonNoReadyLine},
+		{s.ReadyLogLine != "" && i.line() != "", l.LineAt, ReasonNoReadyLine},
 		{s.StartupProbe != nil, l.Probes[ProbeStartup].PassedAt, ReasonNotStartedUp},
 	}
 	for n := range gates {
@@ -276,7 +296,8 @@ func (l *Life) resume(at time.Time) {
 	if l.HookEndedAt.IsZero() {
 		l.Hook, l.HookTakenAt = HookNone, time.Time{}
 	}
-	l.HookRun = 0
+	l.HookRun, l.TryingAt = 0, time.Time{}
+	l.Line = nil // a host that takes over looks for that of the manifest, from the start on
 	l.ReleaseTakenAt, l.ReleasedAt = time.Time{}, time.Time{}
 	for k := range l.Probes {
 		p := &l.Probes[k]

@@ -79,8 +79,8 @@ func bonds() map[string]*reconciler.Bonds {
 	met.StartedAt, met.ReadyAt = dayAfter.Add(-time.Hour), dayAfter.Add(-time.Minute)
 	return map[string]*reconciler.Bonds{
 		"nothing":        nil,
-		"unmet":          {Dependencies: []reconciler.Dependency{db}, EnvFiles: "a", Files: "a"},
-		"met":            {Dependencies: []reconciler.Dependency{met}, EnvFiles: "a", Files: "a"},
+		"unmet":          {Dependencies: []reconciler.Dependency{db}, EnvFiles: "a", Files: "a", EnvFilesAt: dayAfter.Add(-time.Minute)},
+		"met":            {Dependencies: []reconciler.Dependency{met}, EnvFiles: "a", Files: "a", EnvFilesAt: dayAfter.Add(-time.Minute)},
 		"dependents end": {Dependencies: []reconciler.Dependency{met}, Dependents: []string{"app"}},
 	}
 }

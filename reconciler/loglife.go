@@ -27,6 +27,8 @@ func (l *Loop) logLife(before, i *Instance, e Event) {
 	case EventHookEnded:
 		switch {
 		case was.HookRun != e.Run || now.HookEndedAt.IsZero():
+		case e.Failure != nil && e.Failure.Reason == ReasonMainEnded:
+			log.V(1).Info("Hook was ended with the main process", "hook", now.Hook.String())
 		case e.Failure != nil:
 			log.Info("Hook failed", "hook", now.Hook.String(), "reason", e.Failure.Reason, "message", e.Failure.Message)
 		default:

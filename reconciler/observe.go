@@ -101,6 +101,11 @@ func toldToEnd(i Instance, e Event) Instance {
 		return i
 	}
 	i.StoppingAt, i.Cause = e.At, e.Cause
+	if !i.known().ExtendedUntil.IsZero() {
+		l := i.life()
+		l.ExtendedUntil = time.Time{} // that was for what it did until now
+		i.Life = l
+	}
 	if e.Cause.failed() {
 		l := i.life()
 		l.Why = i.blame()
@@ -140,7 +145,7 @@ func begin(i Instance, e Event) Instance {
 	}
 	before := i.known().EnvFiles
 	switch {
-	case i.Spec != nil && !i.runs(e.Service), before != "" && e.EnvFiles != "" && before != e.EnvFiles:
+	case i.Spec != nil && !i.runs(e.Service), i.amended(e.Service), before != "" && e.EnvFiles != "" && before != e.EnvFiles:
 		n.Streak, n.Ends, n.Restarts = 0, nil, 0
 	case !i.StartedAt.IsZero() && !i.obeyed() && !i.initDone():
 		n.Restarts++
@@ -283,9 +288,13 @@ func declared(f Facts, e Event) Facts {
 	replicas := slices.Clone(f.Replicas)
 	reads := true // the same files
 	for n := range replicas {
-		if before := replicas[n].Spec; before != nil && spec.SameProcess(&before.Spec, &want.Spec) {
+		before := replicas[n].Spec
+		if before == nil {
+			continue
+		}
+		reads = reads && sameFiles(&before.Spec, &want.Spec)
+		if spec.SameProcess(&before.Spec, &want.Spec) {
 			replicas[n] = edited(replicas[n], e, want)
-			reads = reads && sameFiles(&before.Spec, &want.Spec)
 		}
 	}
 	f = bind(f, want, reads)

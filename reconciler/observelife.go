@@ -56,7 +56,8 @@ func lived(i Instance, e Event) Instance {
 		}
 		l.LineAt = e.At
 	case EventReloaded:
-		l.TriedAt, l.ReloadedAt, l.Loaded, l.ReloadFailure = e.At, e.At, e.Files, nil
+		l.tried(e.At)
+		l.ReloadedAt, l.Loaded, l.Refused, l.ReloadFailure = e.At, e.Files, "", nil
 	case EventReload:
 		if i.stage() != stageLive {
 			return i
@@ -82,7 +83,9 @@ func hookTaken(i Instance, e Event) (Instance, *Life) {
 			l.PreStopAt = e.At
 		}
 	case HookReloadCheck, HookReload:
-		l.Trying = e.Files
+		if l.Trying = e.Files; e.Hook == HookReloadCheck || l.TryingAt.IsZero() {
+			l.TryingAt = e.At
+		}
 	case HookNone, HookPostStart, HookPostStop:
 	}
 	return i, l
@@ -103,14 +106,24 @@ func hookEnded(l *Life, e Event) {
 			l.CheckedAt, l.Checked = e.At, l.Trying
 			return
 		}
-		l.TriedAt, l.Refused, l.ReloadFailure = e.At, l.Trying, e.Failure
+		l.tried(e.At)
+		l.Refused, l.ReloadFailure = l.Trying, e.Failure
 	case HookReload:
-		l.TriedAt, l.Loaded, l.ReloadFailure = e.At, l.Trying, e.Failure
+		l.tried(e.At)
+		l.Loaded, l.Refused, l.ReloadFailure = l.Trying, l.Trying, e.Failure
 		if e.Failure == nil {
-			l.ReloadedAt = e.At
+			l.ReloadedAt, l.Refused = e.At, ""
 		}
 	case HookPreStop, HookNone:
 	}
+}
+
+// tried notes that an attempt to reload is over, which began now if it had no hook.
+func (l *Life) tried(now time.Time) {
+	if l.TriedAt = l.TryingAt; l.TriedAt.IsZero() {
+		l.TriedAt = now
+	}
+	l.TryingAt = time.Time{}
 }
 
 // notified takes in what the program told of itself.
@@ -122,7 +135,7 @@ func notified(l *Life, e Event) {
 	if n.Ready {
 		l.ReloadingAt = time.Time{}
 		if l.ReadyToldAt.IsZero() {
-			l.ReadyToldAt = e.At
+			l.ReadyToldAt, l.ExtendedUntil = e.At, time.Time{} // that was for the start
 		}
 	}
 	if n.Watchdog {
@@ -135,7 +148,7 @@ func notified(l *Life, e Event) {
 		l.WatchdogEvery = n.WatchdogEvery
 	}
 	if n.Extend > 0 {
-		l.ExtendedUntil = e.At.Add(n.Extend)
+		l.ExtendedUntil = latest(l.ExtendedUntil, e.At.Add(min(n.Extend, extendAtMost)))
 	}
 	if n.HasStatus {
 		l.Status = n.Status
@@ -147,7 +160,7 @@ func notified(l *Life, e Event) {
 // forgotten, but for whether it counts as successful.
 func edited(i Instance, e Event, want *spec.Service) Instance {
 	before, after := &i.Spec.Spec, &want.Spec
-	if before == after {
+	if before == after || i.didNotWork() && !sameTrial(before, after) {
 		return i
 	}
 	if i.Init > 0 && !slices.EqualFunc(before.Init, after.Init, sameInit) {
@@ -160,8 +173,7 @@ func edited(i Instance, e Event, want *spec.Service) Instance {
 		started, _ = i.startup()
 	}
 	for kind := range probeKinds {
-		a, b := kind.Of(before), kind.Of(after)
-		if a == b || reflect.DeepEqual(a, b) {
+		if sameProbe(kind.Of(before), kind.Of(after)) {
 			continue
 		}
 		changed = true
@@ -169,6 +181,10 @@ func edited(i Instance, e Event, want *spec.Service) Instance {
 		if kind == ProbeStartup && !started.IsZero() {
 			l.Probes[kind].PassedAt = started
 		}
+	}
+	if before.ReadyLogLine != after.ReadyLogLine && l.Line == nil && (i.stage() == stageLive || i.stage() == stageStarting) {
+		line := before.ReadyLogLine
+		l.Line, changed = &line, true
 	}
 	if !started.IsZero() {
 		if after.ReadyLogLine != "" && l.LineAt.IsZero() {
@@ -181,9 +197,18 @@ func edited(i Instance, e Event, want *spec.Service) Instance {
 	if i.stage() == stageIdle && !i.EndedAt.IsZero() && before.Lifecycle.PostStop == nil && after.Lifecycle.PostStop != nil {
 		l.PostStopAt, changed = e.At, true // it is for later runs
 	}
-	if !sameFiles(before, after) {
-		l.EnvFiles, l.Loaded, l.Refused, l.Checked = "", "", "", "" // of other files
-		changed = true
+	if l.ReloadFailure != nil && !reflect.DeepEqual(before.Reload, after.Reload) {
+		if changed = true; after.Reload != nil {
+			l.ReloadAskedAt = e.At
+		} else {
+			l.Refused, l.ReloadFailure = "", nil
+		}
+	}
+	if !slices.Equal(before.EnvFiles(), after.EnvFiles()) {
+		l.EnvFiles, changed = "", true // of other files
+	}
+	if !slices.Equal(reloadFiles(before), reloadFiles(after)) {
+		l.Loaded, l.Refused, l.Checked, changed = "", "", "", true // of other files
 	}
 	i.Spec = want
 	if changed {
@@ -191,6 +216,19 @@ func edited(i Instance, e Event, want *spec.Service) Instance {
 	}
 	return i
 }
+
+// sameTrial reports whether two manifests have the same init commands, hooks and
+// probes: what else than its process may have made a run fail.
+func sameTrial(a, b *spec.Spec) bool {
+	return slices.EqualFunc(a.Init, b.Init, sameInit) &&
+		sameHook(a.Lifecycle.PostStart, b.Lifecycle.PostStart) && sameHook(a.Lifecycle.PreStop, b.Lifecycle.PreStop) &&
+		sameHook(a.Lifecycle.PostStop, b.Lifecycle.PostStop) && sameProbe(a.StartupProbe, b.StartupProbe) &&
+		sameProbe(a.ReadinessProbe, b.ReadinessProbe) && sameProbe(a.LivenessProbe, b.LivenessProbe)
+}
+
+func sameHook(a, b *spec.Handler) bool { return a == b || reflect.DeepEqual(a, b) }
+
+func sameProbe(a, b *spec.Probe) bool { return a == b || reflect.DeepEqual(a, b) }
 
 func sameInit(a, b spec.Init) bool {
 	return slices.Equal(a.Command, b.Command) && slices.Equal(a.Args, b.Args)

@@ -87,6 +87,13 @@ var plantedHealth = map[string]plant{
 			}
 			return right
 		}), Converges},
+	"a reload answers what was asked for while it was under way": {observing(
+		func(_ reconciler.Instance, e reconciler.Event, right reconciler.Instance) reconciler.Instance {
+			if e.Kind == reconciler.EventReloaded || e.Kind == reconciler.EventHookEnded && e.Hook == reconciler.HookReload {
+				return changedLife(right, func(l *reconciler.Life) { l.TriedAt = e.At })
+			}
+			return right
+		}), ReloadsAnswered},
 	"that a dependency got ready is lost": {seeing(func(_ *spec.Service, f *reconciler.Facts, _ time.Time) {
 		if f.Bonds != nil && len(f.Bonds.Dependencies) > 0 {
 			b := *f.Bonds

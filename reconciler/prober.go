@@ -78,8 +78,8 @@ type Notice struct {
 	Watchdog, WatchdogTrigger bool
 	// WatchdogEvery is a new time for the watchdog; 0 is none.
 	WatchdogEvery time.Duration
-	// Extend is how much longer, from now, what is under way may take (start,
-	// reload, stop); 0 says nothing.
+	// Extend is how long, from now, what is under way may take at least: the stop, or
+	// what the watchdog waits for; 0 says nothing.
 	Extend time.Duration
 	// Status is for people, when HasStatus.
 	Status    string

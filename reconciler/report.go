@@ -139,27 +139,20 @@ func message(want *spec.Service, f *Facts, i *Instance, v verdict) string {
 			"it is left alone and nothing is started beside it; `reconciler restart " + i.ID.String() + "` or removing its manifest ends it"
 	case ReasonStuck:
 		return "was killed and does not end: " + names(i.Left)
-	case ReasonExited:
-		return afterEnd(i, v, ended(i))
-	case ReasonDaemonized:
-		return afterEnd(i, v, fmt.Sprintf("%s, leaving %s: it put itself in the background and was killed; run it in the foreground%s, or set lifetime: Group",
-			ended(i), names(i.Left), foreground(i)))
+	case ReasonExited, ReasonDaemonized:
+		return afterEnd(i, v, wrong(i))
 	case ReasonCompleted:
 		return ended(i) + ", which is success; restartPolicy " + string(want.Spec.RestartPolicy) + " does not run it again"
 	case ReasonRestartLimitExceeded:
 		limit := want.Spec.Backoff.Limit
-		why := ended(i)
-		if i.Failure != nil {
-			why = i.Failure.Message
-		}
-		return fmt.Sprintf("%s; gave up after %d restarts within %s (backoff.limit); restart it or edit its manifest to try again",
-			why, limit.Restarts, time.Duration(limit.Within))
+		return fmt.Sprintf("%s; gave up after %d restarts within %s (backoff.limit); restart it, or edit its process, init, hooks or probes, to try again",
+			wrong(i), limit.Restarts, time.Duration(limit.Within))
 	case ReasonReplacementPending:
-		return "runs its former manifest until its turn to be replaced"
+		return turnToCome(want, f, i)
 	case ReasonReplacementBlocked:
-		return "keeps running its former manifest: " + f.CheckFailure.Message
+		return keepsRunning(want, f, i) + f.CheckFailure.Message
 	case ReasonReplacementHalted:
-		return "keeps running its former manifest: a replica that was replaced already ended soon after its start"
+		return keepsRunning(want, f, i) + "a replica that was replaced already ended soon after its start"
 	default:
 		return messageOfLife(want, f, i, v)
 	}
@@ -172,11 +165,11 @@ func messageOfLife(want *spec.Service, f *Facts, i *Instance, v verdict) string 
 		if i.EndedAt.IsZero() {
 			return ending(want, f, i, v)
 		}
-		return afterEnd(i, v, i.known().Why+"; it "+ended(i))
+		return afterEnd(i, v, wrong(i))
 	case ReasonInitFailed:
-		return afterEnd(i, v, "its init command "+initName(i)+" "+ended(i))
+		return afterEnd(i, v, wrong(i))
 	case ReasonProgressDeadline:
-		return fmt.Sprintf("keeps running its former manifest: a replica that was replaced already did not get ready within %s (progressDeadlineSeconds)",
+		return fmt.Sprintf("%sa replica that was replaced already did not get ready within %s (progressDeadlineSeconds)", keepsRunning(want, f, i),
 			time.Duration(want.Spec.ProgressDeadlineSeconds)*time.Second)
 	case ReasonDependencyUnmet, ReasonDependencyUnknown:
 		return waiting(want, f)
@@ -203,12 +196,12 @@ func ending(want *spec.Service, f *Facts, i *Instance, v verdict) string {
 		ReasonEdited:           "its manifest changed",
 		ReasonRemoved:          "no manifest declares it any more",
 		ReasonScaledDown:       "replicas was lowered",
-		ReasonRestartRequested: "a restart was asked for",
+		ReasonRestartRequested: replaced(CauseRestarted),
 		ReasonShuttingDown:     "the daemon shuts down",
 		ReasonStopped:          "stopped by " + who(f.StoppedBy),
 
-		ReasonEnvFileChanged:      "a file of envFrom changed",
-		ReasonDependencyRestarted: "a service that it depends on was restarted",
+		ReasonEnvFileChanged:      replaced(CauseEnvFiles),
+		ReasonDependencyRestarted: replaced(CauseDependency),
 		ReasonPostStartFailed:     i.blamed(v), ReasonStartupProbeFailed: i.blamed(v),
 		ReasonUnhealthy: i.blamed(v), ReasonWatchdog: i.blamed(v),
 	}[v.reason]
@@ -220,7 +213,7 @@ func ending(want *spec.Service, f *Facts, i *Instance, v verdict) string {
 	case !i.KilledAt.IsZero():
 		return "was killed: " + why
 	case !i.signalled():
-		return fmt.Sprintf("runs its preStop hook and has %s to end: %s", grace(want, i), why)
+		return fmt.Sprintf("runs its preStop hook and has %s: %s", i.term(want), why)
 	default:
 		sig := "the stop signal"
 		if want == nil {
@@ -229,7 +222,24 @@ func ending(want *spec.Service, f *Facts, i *Instance, v verdict) string {
 		if want != nil {
 			sig = string(want.Spec.Lifecycle.StopSignal)
 		}
-		return fmt.Sprintf("was sent %s and has %s to end: %s", sig, grace(want, i), why)
+		return fmt.Sprintf("was sent %s and has %s: %s", sig, i.term(want), why)
+	}
+}
+
+// wrong says what was wrong with a run that did not work.
+func wrong(i *Instance) string {
+	switch {
+	case i.Failure != nil:
+		return i.Failure.Message
+	case i.Init != 0:
+		return "its init command " + initName(i) + " " + ended(i)
+	case i.known().Why != "":
+		return i.known().Why + "; it " + ended(i)
+	case i.daemonized():
+		return fmt.Sprintf("%s, leaving %s: it put itself in the background and was killed; run it in the foreground%s, or set lifetime: Group",
+			ended(i), names(i.Left), foreground(i))
+	default:
+		return ended(i)
 	}
 }
 

@@ -22,7 +22,11 @@ func (i *Instance) notReady(why Reason) string {
 	case ReasonNotNotified:
 		return "has not told that it is ready (READY=1 with notify: Systemd)" + said(l.Status)
 	case ReasonNoReadyLine:
-		return fmt.Sprintf("no line of its output has matched readyLogLine yet: %q", i.Spec.Spec.ReadyLogLine)
+		awaits := fmt.Sprintf("no line of its output has matched readyLogLine yet: %q", i.line())
+		if i.line() != i.Spec.Spec.ReadyLogLine {
+			awaits += ", with which it was started; the present one is for the next start"
+		}
+		return awaits
 	case ReasonNotStartedUp:
 		return "its startup probe has not succeeded yet" + latestOf(&l.Probes[ProbeStartup])
 	case ReasonUnready:
@@ -59,6 +63,56 @@ func (i *Instance) blamed(v verdict) string {
 	return about.blame()
 }
 
+// term says how long a run has that was told to end, since it was told.
+func (i *Instance) term(want *spec.Service) string {
+	l := i.known()
+	allowed, due := grace(want, i), i.deadline(want)
+	total := due.Sub(i.StoppingAt)
+	switch {
+	case total <= allowed:
+		return fmt.Sprintf("%s to end", allowed)
+	case due.Equal(l.ExtendedUntil):
+		return fmt.Sprintf("%s to end, as it asked for (EXTEND_TIMEOUT_USEC)", total.Round(100*time.Millisecond))
+	default:
+		return fmt.Sprintf("%s to end from then on, since its preStop hook left less of the grace of %s", lastGrace, allowed)
+	}
+}
+
+// keepsRunning is the beginning of a sentence about a live replica that is not
+// replaced although it should be.
+func keepsRunning(want *spec.Service, f *Facts, i *Instance) string {
+	if why := replaced(i.outdated(want, f)); why != "" {
+		return "keeps running, though " + why + ": "
+	}
+	return "keeps running its former manifest: "
+}
+
+// turnToCome is the sentence about a live replica that is to be replaced.
+func turnToCome(want *spec.Service, f *Facts, i *Instance) string {
+	until := " until its turn to be replaced"
+	if i.reloadRuns() {
+		until = " until its reload.exec hook has ended, and is replaced then"
+	}
+	if why := replaced(i.outdated(want, f)); why != "" {
+		return "runs" + until + ": " + why
+	}
+	return "runs its former manifest" + until
+}
+
+// replaced is why a process is replaced whose manifest did not change.
+func replaced(c Cause) string {
+	switch c {
+	case CauseRestarted:
+		return "a restart was asked for"
+	case CauseEnvFiles:
+		return "a file of envFrom changed"
+	case CauseDependency:
+		return "a service that it depends on was restarted"
+	default:
+		return ""
+	}
+}
+
 // initName is the name of the init command that the latest run was.
 func initName(i *Instance) string {
 	if i.Spec == nil || i.Init < 1 || int(i.Init) > len(i.Spec.Spec.Init) {
@@ -80,6 +134,8 @@ func waiting(want *spec.Service, f *Facts) string {
 		return "waits for " + need.Name + ", which no manifest declares"
 	case need.Condition != spec.DependencyCompleted && !d.CompletedAt.IsZero():
 		return fmt.Sprintf("waits for %s to be %s, which has completed; did you mean condition: Completed?", need.Name, need.Condition)
+	case d.Hindered != "":
+		return fmt.Sprintf("waits for %s to be %s, which %s", need.Name, need.Condition, d.Hindered)
 	default:
 		return fmt.Sprintf("waits for %s to be %s", need.Name, need.Condition)
 	}

@@ -134,6 +134,9 @@ func (r *rollout) outdated(i *Instance, f *Facts, n int, now time.Time) verdict 
 		return verdict{phase: status.PhaseRunning, reason: r.waiting(), since: latest(r.since, f.EditedAt), next: r.next, works: true}
 	case r.check:
 		return verdict{action: Action{Deed: DeedCheck, Index: n}, phase: status.PhaseRunning, reason: r.reason, since: r.since, works: true}
+	case i.reloadRuns():
+		// What it does to the files may be half done; it ends, at its timeout if not before.
+		return verdict{phase: status.PhaseRunning, reason: ReasonReplacementPending, since: i.Life.HookTakenAt, works: true}
 	}
 	return i.end(n, r.cause, f, now)
 }

@@ -105,7 +105,7 @@ func (i *Instance) reload(f *Facts, n int) Action {
 	if !changed && !l.ReloadAskedAt.After(l.TriedAt) {
 		return Action{}
 	}
-	checked := l.CheckedAt.After(l.TriedAt) && l.CheckedAt.After(l.ReloadAskedAt) && l.Checked == files
+	checked := !l.TryingAt.IsZero() && l.CheckedAt.After(l.TryingAt) && l.Checked == files
 	switch {
 	case r.Check != nil && !checked:
 		return Action{Deed: DeedHook, Index: n, Hook: HookReloadCheck}

@@ -228,11 +228,13 @@ var situations = map[string]func() *story{
 	},
 }
 
-// TestSituations compares phase, reason, message, times and deeds with the
-// golden file, and checks that Decide comes to rest in each situation.
-func TestSituations(t *testing.T) {
-	got := tellSituations(situations)
-	const golden = "testdata/situations.golden"
+func TestSituations(t *testing.T) { compareSituations(t, situations, "testdata/situations.golden") }
+
+// compareSituations compares phase, reason, message, times and deeds with the golden
+// file, and checks that Decide comes to rest in each situation.
+func compareSituations(t *testing.T, all map[string]func() *story, golden string) {
+	t.Helper()
+	got := tellSituations(all)
 	if *update {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 			t.Fatal(err)

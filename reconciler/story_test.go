@@ -67,6 +67,12 @@ func (s *story) at(ordinal int32, e Event) *story {
 	return s.observe(e)
 }
 
+// next is the number of another run.
+func (s *story) next() uint64 {
+	s.runs++
+	return s.runs
+}
+
 // taken, run: the host accepted the start; and the program runs.
 func (s *story) taken(ordinal int32) *story {
 	s.runs++

@@ -30,9 +30,9 @@ func (l *Loop) tie(r *record) {
 	for _, name := range needs {
 		l.dependents[name] = append(l.dependents[name], r)
 		if d := l.services[name]; d != nil {
-			l.observe(r, Event{Kind: EventDependency, At: l.now(), Dependency: provided(d)})
+			l.observe(r, Event{Kind: EventDependency, At: l.now(), Dependency: l.provided(d)})
 			if d.ties == nil {
-				d.ties = &ties{told: provides(d.want, &d.facts)}
+				d.ties = &ties{told: *l.provided(d)}
 			}
 		}
 	}
@@ -64,8 +64,9 @@ func (r *record) needs() []string {
 	return slices.Compact(names)
 }
 
-func provided(r *record) *Dependency {
-	d := provides(r.want, &r.facts)
+// provided is how a record is for those that depend on it.
+func (l *Loop) provided(r *record) *Dependency {
+	d := provides(r.want, &r.facts, l.stamp)
 	return &d
 }
 
@@ -101,13 +102,13 @@ func (l *Loop) tellBonds(r *record, gone bool) {
 
 // tellDependents tells those that depend on a record how it is.
 func (l *Loop) tellDependents(r *record, gone bool) {
-	now := provides(r.want, &r.facts)
-	if now == r.ties.told && !gone {
+	now := l.provided(r)
+	if *now == r.ties.told && !gone {
 		return
 	}
-	r.ties.told = now
+	r.ties.told = *now
 	for _, d := range l.dependents[r.facts.Name] {
-		l.observe(d, Event{Kind: EventDependency, At: l.now(), Dependency: &now})
+		l.observe(d, Event{Kind: EventDependency, At: l.now(), Dependency: now})
 		l.concern(d)
 	}
 }
@@ -205,9 +206,10 @@ func (l *Loop) know(r *record) bool {
 	}
 	env := s.EnvFilesDigest(of(func(c spec.Content) string { return c.Env }))
 	files := s.ReloadDigest(of(func(c spec.Content) string { return c.Raw }))
-	if b := r.facts.Bonds; !known || b != nil && b.EnvFiles == env && b.Files == files {
+	usable := s.EnvFilesUsable(l.contents)
+	if b := r.facts.Bonds; !known || b != nil && b.EnvFiles == env && b.Files == files && b.UsableAt.IsZero() != usable {
 		return false
 	}
-	l.observe(r, Event{Kind: EventContents, At: l.now(), EnvFiles: env, Files: files})
+	l.observe(r, Event{Kind: EventContents, At: l.now(), EnvFiles: env, Files: files, Usable: usable})
 	return true
 }

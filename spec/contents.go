@@ -48,6 +48,17 @@ func (p *Spec) EnvFiles() []string {
 	return paths
 }
 
+// EnvFilesUsable reports whether a process can be started with the files of envFrom as
+// they are: each means variables, or is missing and optional.
+func (p *Spec) EnvFilesUsable(c *Contents) bool {
+	for _, from := range p.EnvFrom {
+		if file, known := c.Files[from.File]; !known || file.Problem != "" || file.Raw == "" && !from.Optional {
+			return false
+		}
+	}
+	return true
+}
+
 // EnvFilesDigest is a digest of what the files of EnvFiles mean together, when
 // content tells what each means (Content.Env; empty for a missing one). It is empty
 // when there are none.

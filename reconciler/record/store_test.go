@@ -93,7 +93,7 @@ func living(r *reconciler.Record) {
 func TestAllOfALifeIsRecorded(t *testing.T) {
 	asked := []string{
 		"ResumedAt", "Hook", "HookRun", "HookTakenAt", "HookEndedAt", "HookFailure", "ReleaseTakenAt", "ReleasedAt",
-		"ReleaseFailure", "Checked", "Trying", "CheckedAt",
+		"ReleaseFailure", "Checked", "Trying", "CheckedAt", "TryingAt", "Line",
 	}
 	r := full(0, time.Now())
 	living(&r)
