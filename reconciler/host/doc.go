@@ -43,7 +43,8 @@
 // Services with notify: Systemd share one socket (notify.go). Whose a message is
 // tells the cgroup of the process that has sent it, which the kernel names; without
 // cgroups its session or its mark. What a main process says last is read before its
-// end is told. Descriptors that a service stores (fdstore.go) are given to its next
+// end is told. The watcher gives messages an eighth of its time at most, and their
+// senders wait for their turn (notifyflood.go). Descriptors that a service stores (fdstore.go) are given to its next
 // run by the exec stage, because LISTEN_PID must be the number of the process
 // itself; services without pay for none of it. What a service sends is never waited
 // for: its descriptors are closed by somebody else, and only of pipes, sockets and

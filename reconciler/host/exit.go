@@ -73,6 +73,7 @@ func (h *Host) mainEnded(g *group) {
 		if !readable(g.pidfd) {
 			return // it has named another one, beside which commands may run on
 		}
+		h.tellStatus(g, g.run)
 	}
 	if h.awaitCommands(g, func() { h.mainEnded(g) }) {
 		return

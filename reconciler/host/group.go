@@ -74,6 +74,9 @@ type group struct {
 	// refusedMain says that the log has it that a MAINPID= was refused.
 	refusedMain bool
 	early       []heard
+	// status is the newest one that is not told yet, until statusDue; nil is none.
+	status    *string
+	statusDue time.Time
 }
 
 func newGroup(id reconciler.ReplicaID, in grouping) *group {

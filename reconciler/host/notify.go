@@ -23,7 +23,7 @@ const (
 	maxSocketPath = 107
 	// notifyBatch bounds the messages of one wake-up, so that nobody who sends
 	// without end keeps the watcher from everything else.
-	notifyBatch = 64
+	notifyBatch = 16
 	// notifyBacklog is how many messages are read before the end of a main process
 	// is told: as many as may wait in the socket where systemd has set
 	// net.unix.max_dgram_qlen, whose default is 10.
@@ -49,6 +49,7 @@ type notifier struct {
 	err    error // why there is none
 	token  uint64
 	closer closer
+	ration ration
 
 	limbo []unclaimed // Host.mu guards it
 
@@ -72,7 +73,7 @@ func (h *Host) openNotifier(stateDir string, carried int) {
 	n.fd = -1
 	n.oob = make([]byte, spaceOfSender+unix.CmsgSpace(4*maxNotifyFDs))
 	if n.err = n.open(stateDir, carried); n.err == nil {
-		n.token, n.err = h.watcher.add(n.fd, unix.EPOLLIN, func() { h.hear(notifyBatch, maxToClose) })
+		n.token, n.err = h.watcher.add(n.fd, unix.EPOLLIN, h.listen)
 	}
 	if n.err != nil {
 		n.close()
@@ -221,6 +222,12 @@ func (h *Host) take(g *group, m *heard, text []byte) {
 		h.store(g, m)
 	}
 	if early && (m.says() || len(m.fds) > 0) {
+		if m.onlyStatus() && len(g.early) > 0 {
+			// It takes the place of those before, but for the first, which is being told
+			// perhaps: who floods us with them must not lose the rest.
+			rest := slices.DeleteFunc(g.early[1:], func(e heard) bool { return e.onlyStatus() && len(e.fds) == 0 })
+			g.early = g.early[:1+len(rest)]
+		}
 		if len(g.early) < maxEarly {
 			m.text = slices.Clone(text)
 			g.early = append(g.early, *m)
@@ -264,6 +271,9 @@ func (h *Host) allEarly() map[reconciler.ReplicaID][][]byte {
 		for n := range g.early {
 			all[id] = append(all[id], g.early[n].text)
 		}
+		if g.status != nil {
+			all[id] = append(all[id], []byte("STATUS="+*g.status))
+		}
 	}
 	return all
 }
@@ -300,7 +310,11 @@ func (h *Host) tell(g *group, m *heard) {
 	h.mu.Lock()
 	e := reconciler.Event{Kind: reconciler.EventNotified, Replica: g.id, Run: g.run, Notice: &m.notice}
 	over := g.phase != phaseRunning && g.phase != phaseEnded
+	held := !over && h.holdStatus(g, m)
 	h.mu.Unlock()
+	if held {
+		return
+	}
 	if m.mainPid != 0 && !over {
 		ticks, taken := h.takeMain(g, m.mainPid)
 		if taken {

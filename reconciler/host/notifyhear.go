@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,7 +24,7 @@ func (h *Host) hear(most, toClose int) {
 			return
 		}
 		if n.closer.behind(toClose) {
-			h.deafen()
+			h.deafen(deafFor)
 			return
 		}
 		size, oob, flags, _, err := unix.Recvmsg(n.fd, n.buf[:], n.oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
@@ -56,17 +57,17 @@ func (h *Host) hear(most, toClose int) {
 	}
 }
 
-// deafen stops reading until what was received before is closed. To receive without
-// room for descriptors would have the kernel close them here and now, and that can take
-// as long as their sender likes: a socket that lingers.
-func (h *Host) deafen() {
+// deafen stops reading for a time, and until what was received before is closed. To
+// receive without room for descriptors would have the kernel close them here and now,
+// and that can take as long as their sender likes: a socket that lingers.
+func (h *Host) deafen(d time.Duration) {
 	n := &h.notifier
 	if n.token == 0 {
 		return
 	}
 	h.watcher.remove(n.fd, n.token)
 	n.token = 0
-	h.watcher.after(deafFor, h.hearAgain)
+	h.watcher.after(d, h.hearAgain)
 }
 
 // hearAgain goes on reading, as soon as it may. The watcher's goroutine calls it.
@@ -77,7 +78,7 @@ func (h *Host) hearAgain() {
 	}
 	var err error
 	if !n.closer.behind(maxToClose) {
-		n.token, err = h.watcher.add(n.fd, unix.EPOLLIN, func() { h.hear(notifyBatch, maxToClose) })
+		n.token, err = h.watcher.add(n.fd, unix.EPOLLIN, h.listen)
 	}
 	if err != nil || n.token == 0 {
 		h.watcher.after(deafFor, h.hearAgain)

@@ -42,6 +42,8 @@ func perform(act string) int {
 		return sayLater(os.Getenv("HOST_TEST_PATH"))
 	case "flood":
 		return flood()
+	case "say-often":
+		return sayOften()
 	case "starve-store":
 		return starveStore()
 	case "guard":

@@ -79,6 +79,7 @@ func (h *Host) claim(w reconciler.Work) (*group, *reconciler.Failure) {
 	g.waited, g.looks, g.ticks, g.closed = 0, 0, 0, false
 	g.speaks, g.untold, g.refusedMain, g.pidfdToken = nil, true, false, 0
 	g.lineSeen = false
+	g.status, g.statusDue = nil, time.Time{}
 	h.dropEarly(g)
 	return g, nil
 }
