@@ -122,7 +122,7 @@ func notified(l *Life, e Event) {
 	if n.Ready {
 		l.ReloadingAt = time.Time{}
 		if l.ReadyToldAt.IsZero() {
-			l.ReadyToldAt = e.At
+			l.ReadyToldAt, l.HeardAt = e.At, e.At
 		}
 	}
 	if n.Watchdog {

@@ -45,8 +45,9 @@ var spaceOfSender = unix.CmsgSpace(unix.SizeofUcred) + unix.CmsgSpace(4)
 // goroutine reads it.
 type notifier struct {
 	path   string
-	fd     int   // -1 when there is none
-	err    error // why there is none
+	fd     int       // -1 when there is none
+	err    error     // why there is none
+	since  time.Time // it is there
 	token  uint64
 	closer closer
 	ration ration
@@ -89,7 +90,7 @@ func (n *notifier) open(stateDir string, carried int) error {
 	n.path = filepath.Join(abs, notifySocketName)
 	if carried > 0 {
 		if info, err := os.Lstat(n.path); err == nil && info.Mode().Type() == os.ModeSocket {
-			n.fd = carried
+			n.fd, n.since = carried, madeAt(info)
 			return nil
 		}
 		_ = unix.Close(carried) // somebody has removed it: nobody can send any more
@@ -130,6 +131,7 @@ func (n *notifier) bind(dir string) error {
 	if err := unix.Fchmodat(fd, temporary, 0o666, 0); err != nil {
 		return fmt.Errorf("cannot open the notify socket to services: %w", err)
 	}
+	n.since = stampSocket(fd, temporary)
 	if err := unix.Renameat(fd, temporary, fd, notifySocketName); err != nil {
 		return fmt.Errorf("cannot put the notify socket in its place: %w", err)
 	}
