@@ -47,3 +47,10 @@ func (h *Host) OccupySpawners(n int) (release func()) {
 		}
 	}
 }
+
+// CanBeStored says whether a descriptor can be stored where those paths are remote.
+func CanBeStored(fd int, remote []string) bool {
+	r := newRemotePaths(remote)
+	defer r.close()
+	return r.kindOf(fd) != kindRisky
+}

@@ -73,7 +73,9 @@ type group struct {
 	untold bool
 	// refusedMain says that the log has it that a MAINPID= was refused.
 	refusedMain bool
-	early       []heard
+	// refusedRisky says the same of a descriptor that was not stored.
+	refusedRisky bool
+	early        []heard
 	// status is the newest one that is not told yet, until statusDue; nil is none.
 	status    *string
 	statusDue time.Time

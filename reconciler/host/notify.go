@@ -71,7 +71,7 @@ type speaker struct {
 // manager keeps; the next one has the same path.
 func (h *Host) openNotifier(stateDir string, carried int) {
 	n := &h.notifier
-	n.fd = -1
+	n.fd, n.closer.kinds = -1, h.remote
 	n.oob = make([]byte, spaceOfSender+unix.CmsgSpace(4*maxNotifyFDs))
 	if n.err = n.open(stateDir, carried); n.err == nil {
 		n.token, n.err = h.watcher.add(n.fd, unix.EPOLLIN, h.listen)

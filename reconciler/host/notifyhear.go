@@ -11,8 +11,10 @@ import (
 type heard struct {
 	notifyMessage
 	// fds came with it. Who takes one sets it to -1.
-	fds  []int
-	text []byte // as it was sent, when it has to wait
+	fds []int
+	// risky says that others have come whose closing may hang: they are not kept.
+	risky bool
+	text  []byte // as it was sent, when it has to wait
 }
 
 // hear reads messages, at most most of them, as long as no more than so many
@@ -38,9 +40,10 @@ func (h *Host) hear(most, toClose int) {
 			return
 		}
 		cred, pidfd, fds := readControl(n.oob[:oob])
+		fds, risky := n.closer.closeRisky(fds)
 		if cred != nil && size <= maxNotifyMessage && flags&unix.MSG_TRUNC == 0 {
 			text := n.buf[:size]
-			m := heard{notifyMessage: parseNotifyMessage(text), fds: fds}
+			m := heard{notifyMessage: parseNotifyMessage(text), fds: fds, risky: risky}
 			if g := h.sender(cred, pidfd); g != nil {
 				h.take(g, &m, text)
 			} else {

@@ -77,7 +77,7 @@ func (h *Host) claim(w reconciler.Work) (*group, *reconciler.Failure) {
 	}
 	g.phase, g.run, g.in = phaseStarting, w.Run, h.grouping
 	g.waited, g.looks, g.ticks, g.closed = 0, 0, 0, false
-	g.speaks, g.untold, g.refusedMain, g.pidfdToken = nil, true, false, 0
+	g.speaks, g.untold, g.refusedMain, g.refusedRisky, g.pidfdToken = nil, true, false, false, 0
 	g.lineSeen = false
 	g.status, g.statusDue = nil, time.Time{}
 	h.dropEarly(g)
