@@ -111,6 +111,7 @@ func (h *Host) awaitCommands(g *group, again func()) bool {
 
 // tellEnded tells that the main process has ended.
 func (h *Host) tellEnded(g *group, exit reconciler.Exit) {
+	h.tellAnswers(g)
 	keep := g.in.reapAfter()
 	pids, alive := h.left(g)
 
@@ -341,6 +342,7 @@ func (h *Host) dropSurvivor(g *group) {
 }
 
 func (h *Host) groupEmptied(g *group) {
+	h.tellAnswers(g)
 	h.mu.Lock()
 	if g.survivorFD >= 0 {
 		h.dropSurvivor(g)

@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"github.com/go-logr/logr"
+
+	"svc.d/reconciler"
 )
 
 // WatchOrphans reaps orphans until it is told to stop.
@@ -53,4 +55,12 @@ func CanBeStored(fd int, remote []string) bool {
 	r := newRemotePaths(remote)
 	defer r.close()
 	return r.kindOf(fd) != kindRisky
+}
+
+// HookRuns says whether a hook of the replica has not ended yet.
+func (h *Host) HookRuns(id reconciler.ReplicaID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	g := h.groups[id]
+	return g != nil && g.hook != nil
 }

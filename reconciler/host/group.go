@@ -59,6 +59,8 @@ type group struct {
 	// run beside the main process or were just killed, stuck those that do not go.
 	hook            *command
 	commands, stuck map[*command]struct{}
+	// answers are of hooks that have ended, and are not told yet.
+	answers []reconciler.Event
 	// settling says that somebody is at what lives in it, and has it looked at
 	// afterwards: a worker takes it out, or commands are being ended.
 	settling bool

@@ -164,13 +164,26 @@ func (h *Host) hookEnded(c *command, w reconciler.Work, f *reconciler.Failure) {
 	}
 	close(c.done)
 	if !c.superseded {
-		// By the watcher's goroutine: before the end of what it was for is told, and
-		// not while the host stands still.
-		e := reconciler.Event{Kind: reconciler.EventHookEnded, Replica: w.Replica, Run: w.Run, Hook: w.Hook, Failure: f}
-		h.watcher.soon(func() { h.send(e) })
+		// By the watcher's goroutine: not while the host stands still.
+		g := c.group
+		g.answers = append(g.answers, reconciler.Event{Kind: reconciler.EventHookEnded, Replica: w.Replica, Run: w.Run, Hook: w.Hook, Failure: f})
+		h.watcher.soon(func() { h.tellAnswers(g) })
 	}
 	// In the same lock: who is told may start or forget the replica at once.
 	if _, started := c.group.commands[c]; started {
 		h.dropCommand(c)
+	}
+}
+
+// tellAnswers tells how hooks of a group have ended. Only the watcher's goroutine, and
+// Open before it runs, call it; also before the end of what they were for is told, which
+// may have been noticed first.
+func (h *Host) tellAnswers(g *group) {
+	h.mu.Lock()
+	answers := g.answers
+	g.answers = nil
+	h.mu.Unlock()
+	for _, e := range answers {
+		h.send(e)
 	}
 }

@@ -208,6 +208,46 @@ func TestAHookIsNotAnsweredWhileTheHostStandsStill(t *testing.T) {
 	m.want(reconciler.EventExited)
 }
 
+// TestAnAnswerIsToldBeforeTheEndOfTheRun, also when that was noticed first.
+func TestAnAnswerIsToldBeforeTheEndOfTheRun(t *testing.T) {
+	forBoth(t, func(t *testing.T, m *machine) {
+		start := func(id reconciler.ReplicaID) int32 {
+			m.host.Work() <- reconciler.Work{Verb: reconciler.VerbStart, Replica: id, Run: 1, Service: shell("sleep 1000")}
+			return m.next().Pid
+		}
+		end := func(id reconciler.ReplicaID, pid int32) {
+			if err := m.host.Signal(id, unix.SIGKILL, reconciler.ScopeMain); err != nil {
+				t.Error(err)
+			}
+			until(func() bool { return !alive(int(pid)) })
+		}
+		one, two := reconciler.ReplicaID{Service: "one"}, reconciler.ReplicaID{Service: "two"}
+		first, second := start(one), start(two)
+		file := filepath.Join(m.dir, "pid")
+		s := hooked(reconciler.HookReload, "echo $$$$ >"+file+"; exec sleep 1000")
+		started := m.start(s)
+		m.hook(s, reconciler.HookReload)
+		awaitPid(file)
+		// The first end that is told, and not heard, holds up the host, so that it
+		// notices the other two together, and tells one of them before it looks at the
+		// other.
+		end(one, first)
+		end(two, second)
+		end(web0, started.Pid)
+		if e := m.next(); e.Replica != one || e.Kind != reconciler.EventExited {
+			t.Fatalf("got %+v", e)
+		}
+		m.kill()
+		until(func() bool { return !m.host.HookRuns(web0) })
+		if e := m.next(); e.Replica != two || e.Kind != reconciler.EventExited {
+			t.Fatalf("got %+v", e)
+		}
+		m.hookFails("its replica was killed")
+		m.run = started.Run
+		m.want(reconciler.EventExited)
+	})
+}
+
 func TestCommandsRunBesideWhatCarriesOn(t *testing.T) {
 	m := open(t, host.Options{})
 	s := shell("setsid sleep 1000000 & exit 0")
