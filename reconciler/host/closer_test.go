@@ -15,8 +15,8 @@ import (
 	"svc.d/spec"
 )
 
-// serveFile is a file system of one file, which it is mounted on: who closes it waits
-// until this process ends. It ends when its standard input does, or after a minute,
+// serveFile is a file system of one file, which it is mounted on: who closes it, or
+// opens it when HOST_TEST_SAY is "open", waits until this process ends. It ends when its standard input does, or after a minute,
 // whatever becomes of the test.
 func serveFile(path string) int {
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -70,6 +70,9 @@ func answerFuse(fd int) {
 			little.PutUint32(body[80:], 1)        // links
 			little.PutUint32(body[96:], 4096)     // block size
 		case open:
+			if os.Getenv("HOST_TEST_SAY") == "open" {
+				continue
+			}
 			body = make([]byte, 16)
 		case release:
 		case forget, flush, interrupt:
@@ -85,8 +88,8 @@ func answerFuse(fd int) {
 	}
 }
 
-// hangingFile is a file whose closing hangs until it is released.
-func hangingFile(t *testing.T, path string) (release func()) {
+// hangingFile is a file whose closing, or opening, hangs until it is released.
+func hangingFile(t *testing.T, path, what string) (release func()) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -105,7 +108,7 @@ func hangingFile(t *testing.T, path string) (release func()) {
 	}
 	p, err := os.StartProcess(exe, []string{exe}, &os.ProcAttr{
 		Files: []*os.File{in, out, os.Stderr},
-		Env:   []string{"HOST_TEST_ACT=serve-file", "HOST_TEST_PATH=" + path},
+		Env:   []string{"HOST_TEST_ACT=serve-file", "HOST_TEST_PATH=" + path, "HOST_TEST_SAY=" + what},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +151,7 @@ func sendHanging(path string) int {
 func TestADescriptorWhoseClosingHangs(t *testing.T) {
 	m := open(t, through["directly"])
 	path := m.dir + "/file"
-	release := hangingFile(t, path)
+	release := hangingFile(t, path, "close")
 	defer release()
 	hanging := reconciler.ReplicaID{Service: "hanging"}
 	s := notifies(self(t, "send-hanging", spec.EnvVar{Name: "HOST_TEST_PATH", Value: path}))

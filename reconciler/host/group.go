@@ -59,6 +59,8 @@ type group struct {
 	// run beside the main process or were just killed, stuck those that do not go.
 	hook            *command
 	commands, stuck map[*command]struct{}
+	// turn is held by the one that asks file systems for the group: see apart.
+	turn chan struct{}
 	// answers are of hooks that have ended, and are not told yet.
 	answers []reconciler.Event
 	// settling says that somebody is at what lives in it, and has it looked at
@@ -84,7 +86,7 @@ type group struct {
 }
 
 func newGroup(id reconciler.ReplicaID, in grouping) *group {
-	return &group{id: id, in: in, pidfd: -1, eventsFD: -1, survivorFD: -1}
+	return &group{id: id, in: in, pidfd: -1, eventsFD: -1, survivorFD: -1, turn: make(chan struct{}, 1)}
 }
 
 // closeAll closes what the group holds. The watcher must have let go.

@@ -3,6 +3,7 @@ package probe
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -150,7 +151,7 @@ func TestServersThatDoWhatTheyShouldNot(t *testing.T) {
 
 func TestWhatIsExpandedCannotWriteARequest(t *testing.T) {
 	r := newRig(t, func(c *Config) {
-		c.Environment = func(reconciler.ProbeWork) ([]string, *reconciler.Failure) {
+		c.Environment = func(context.Context, reconciler.ProbeWork) ([]string, *reconciler.Failure) {
 			return []string{"LINES=a\r\nX-Evil: 1", "ELSEWHERE=@example.invalid/"}, nil
 		}
 	})
