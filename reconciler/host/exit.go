@@ -241,7 +241,7 @@ func (h *Host) survivorsChanged(g *group) {
 func (h *Host) settling(g *group) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return g.settling
+	return g.settling > 0
 }
 
 // awaitLast ends what runs in a group that is empty otherwise. It says whether
@@ -251,14 +251,17 @@ func (h *Host) awaitLast(g *group) bool {
 	defer h.mu.Unlock()
 	g.closed = true
 	// The answers of hooks come before Emptied: nobody looks until they were given.
-	g.settling = h.endCommands(g, "nothing of the run lives", func() { h.settled(g) })
-	return g.settling || len(g.stuck) > 0
+	if h.endCommands(g, "nothing of the run lives", func() { h.settled(g) }) {
+		g.settling++
+	}
+	return g.settling > 0 || len(g.stuck) > 0
 }
 
-// settled has the group looked at. The watcher's goroutine calls it.
+// settled has the group looked at, when nobody else is at it. The watcher's goroutine
+// calls it.
 func (h *Host) settled(g *group) {
 	h.mu.Lock()
-	g.settling = false
+	g.settling--
 	h.mu.Unlock()
 	h.lookAgain(g)
 }
@@ -279,7 +282,7 @@ func (h *Host) left(g *group) (pids []int32, alive bool) {
 // happened.
 func (h *Host) lookAgain(g *group) {
 	h.mu.Lock()
-	waiting := g.phase == phaseEnded && !g.settling
+	waiting := g.phase == phaseEnded && g.settling == 0
 	h.mu.Unlock()
 	if waiting {
 		h.watchSurvivors(g)

@@ -63,9 +63,9 @@ type group struct {
 	turn chan struct{}
 	// answers are of hooks that have ended, and are not told yet.
 	answers []reconciler.Event
-	// settling says that somebody is at what lives in it, and has it looked at
-	// afterwards: a worker takes it out, or commands are being ended.
-	settling bool
+	// settling counts who is at what lives in it, and has it looked at afterwards: a
+	// worker that takes it out, commands that are being ended.
+	settling int
 	// closed says that no command may be started beside the processes: the last one
 	// has ended, whether that was told or not.
 	closed bool

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -318,6 +319,38 @@ func TestALeftOverGroupOfAHookHindersNoStart(t *testing.T) {
 
 // A debugger holds the end of the hook's process back, as a dead file server holds
 // it.
+// TestACloseDoesNotLeaveWhoLooksAfterAHookThatDoesNotGo, nor a descriptor of it.
+func TestACloseDoesNotLeaveWhoLooksAfterAHookThatDoesNotGo(t *testing.T) {
+	for name, no := range map[string]bool{"with cgroups": false, "without cgroups": true} {
+		t.Run(name, func(t *testing.T) {
+			m := open(t, host.Options{NoCgroups: no})
+			m.reopen(host.Options{}) // so that nothing is made for the first time later
+			fds, _ := census(t)
+			routines := runtime.NumGoroutine()
+			file := filepath.Join(m.dir, "pid")
+			s := hooked(reconciler.HookPreStop, "echo $$$$ > "+file+"; exec sleep 1000000")
+			m.start(s)
+			m.hook(s, reconciler.HookPreStop)
+			let, err := holdTraced(awaitPid(file))
+			if err != nil {
+				m.kill()
+				t.Skip(err)
+			}
+			defer let()
+			m.hookFails("it is not known how it ended")
+			m.kill()
+			m.run--
+			m.want(reconciler.EventExited)
+			m.reopen(host.Options{})
+			if now := runtime.NumGoroutine(); now > routines {
+				t.Errorf("%d goroutines, then %d", routines, now)
+			}
+			// Two pipes and a process are the tracer's.
+			until(func() bool { now, _ := census(t); return now <= fds+4 })
+		})
+	}
+}
+
 func TestAHookThatDoesNotGoIsNamedAndHindersTheNextStart(t *testing.T) {
 	forBoth(t, func(t *testing.T, m *machine) {
 		file := filepath.Join(m.dir, "pid")

@@ -30,8 +30,9 @@ const (
 	notifyBacklog = 512
 	// deafFor is how long nothing is read when much is to be closed.
 	deafFor = 5 * time.Millisecond
-	// maxEarly is how many messages of a process are kept until its start was told.
-	maxEarly = 64
+	// maxEarly is how many messages of a process are kept until its start was told,
+	// maxEarlyFDs how many descriptors with them: barriers need one each.
+	maxEarly, maxEarlyFDs = 64, 256
 	// maxNotifyFDs is SCM_MAX_FD, how many descriptors can come with a message.
 	maxNotifyFDs = 253
 )
@@ -232,14 +233,28 @@ func (h *Host) take(g *group, m *heard, text []byte) {
 		}
 		if len(g.early) < maxEarly {
 			m.text = slices.Clone(text)
-			g.early = append(g.early, *m)
-			m.fds = nil
+			early := *m
+			if g.earlyFDs()+len(m.fds) > maxEarlyFDs {
+				early.fds = nil // and who has read it closes them
+			} else {
+				m.fds = nil
+			}
+			g.early = append(g.early, early)
 		}
 	}
 	h.mu.Unlock()
 	if !early {
 		h.tell(g, m)
 	}
+}
+
+// earlyFDs counts the descriptors that are kept with what was said early. The caller
+// holds Host.mu.
+func (g *group) earlyFDs() (n int) {
+	for i := range g.early {
+		n += len(g.early[i].fds)
+	}
+	return n
 }
 
 // tellEarly tells what the process has said before its start was told. Then its

@@ -56,11 +56,19 @@ func (h *Host) start(w reconciler.Work) answer {
 	a, f := h.launch(g, w)
 	if f != nil {
 		h.mu.Lock()
-		g.phase = phaseIdle
+		h.notStarted(g)
 		h.mu.Unlock()
 		return answer{event: startFailed(w, f)}
 	}
 	return a
+}
+
+// notStarted is for a group whose start has failed: nobody will tell what was said by
+// then. The caller holds mu.
+func (h *Host) notStarted(g *group) {
+	g.phase = phaseIdle
+	h.dropEarly(g)
+	h.dropAside()
 }
 
 func startFailed(w reconciler.Work, f *reconciler.Failure) reconciler.Event {
