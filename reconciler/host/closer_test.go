@@ -3,6 +3,7 @@ package host_test
 import (
 	"encoding/binary"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -243,4 +244,94 @@ func TestWhatIsStored(t *testing.T) {
 	if name := "a file that is declared to be remote"; host.CanBeStored(tests["a file"].fd, []string{dir}) {
 		t.Error(name)
 	}
+}
+
+// TestASocketThatLingers for its peer, who does not read, holds up no barrier.
+func TestASocketThatLingers(t *testing.T) {
+	m := open(t, host.Options{NoCgroups: true})
+	t.Setenv("NOTIFY_SOCKET", m.dir+"/state/notify")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	var peers []net.Conn
+	for range 3 {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = unix.Connect(fd, &unix.SockaddrInet4{Port: l.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}})
+		if err == nil {
+			err = unix.SetNonblock(fd, true)
+		}
+		for block := make([]byte, 1<<20); err == nil; _, err = unix.Write(fd, block) {
+		}
+		if err != unix.EAGAIN {
+			t.Fatal(err)
+		}
+		if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 1000}); err != nil {
+			t.Fatal(err)
+		}
+		say("X=1", fd)
+		_ = unix.Close(fd) // the host has the last one
+		peer, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		peers = append(peers, peer)
+	}
+	barrier(t)
+	if n := m.host.Hanging(); n != 3 {
+		t.Errorf("%d closings hang, want 3", n)
+	}
+	for _, peer := range peers {
+		_ = peer.Close()
+	}
+	until(func() bool { return m.host.Hanging() == 0 })
+}
+
+// barrier waits until the host has heard all that was said.
+func barrier(t *testing.T) {
+	t.Helper()
+	var pipe [2]int
+	if err := unix.Pipe(pipe[:]); err != nil {
+		t.Fatal(err)
+	}
+	say("BARRIER=1", pipe[1])
+	_ = unix.Close(pipe[1])
+	if n, err := unix.Read(pipe[0], make([]byte, 1)); n != 0 || err != nil {
+		t.Errorf("barrier: %d, %v", n, err)
+	}
+	_ = unix.Close(pipe[0])
+}
+
+// TestNoMoreIsReceivedThanCanBeClosed: what hangs is bounded, and when it does not any
+// more, all is heard.
+func TestNoMoreIsReceivedThanCanBeClosed(t *testing.T) {
+	m := open(t, host.Options{NoCgroups: true})
+	t.Setenv("NOTIFY_SOCKET", m.dir+"/state/notify")
+	path := m.dir + "/file"
+	release := hangingFile(t, path, "close")
+	defer release()
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := make([]int, 250)
+	for n := range many {
+		many[n] = fd
+	}
+	for range 3 {
+		say("X=1", many...)
+	}
+	until(func() bool { return m.host.Hanging() == 750 })
+	say("X=1", many...)
+	time.Sleep(50 * time.Millisecond)
+	if !waits(t, m.host.Carry().Notify) {
+		t.Error("it receives more and more")
+	}
+	release()
+	_ = unix.Close(fd)
+	barrier(t)
 }

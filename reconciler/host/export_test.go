@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sys/unix"
 
 	"svc.d/reconciler"
 )
@@ -63,4 +64,16 @@ func (h *Host) HookRuns(id reconciler.ReplicaID) bool {
 	defer h.mu.Unlock()
 	g := h.groups[id]
 	return g != nil && g.hook != nil
+}
+
+// Hears says whether a process may tell of a run; pidfd is what the kernel has told of
+// it, a descriptor or why there is none.
+func (h *Host) Hears(pid int32, uid uint32, pidfd int) bool {
+	return h.sender(&unix.Ucred{Pid: pid, Uid: uid}, pidfd) != nil
+}
+
+// Hanging is how many threads are at closing what may hang.
+func (h *Host) Hanging() int {
+	_, running := h.notifier.closer.risky.load()
+	return running
 }

@@ -184,6 +184,37 @@ func TestAWatchdogThatWasFedOverAnotherSocket(t *testing.T) {
 	})
 }
 
+// TestWhoWasReapedIsNotHeard: his number may be another's by now.
+func TestWhoWasReapedIsNotHeard(t *testing.T) {
+	forBoth(t, func(t *testing.T, m *machine) {
+		pid := m.start(notifies(shell("exec sleep 1000"))).Pid
+		ended := exec.Command("true")
+		if err := ended.Start(); err != nil {
+			t.Fatal(err)
+		}
+		gone, err := unix.PidfdOpen(ended.Process.Pid, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = unix.Close(gone) }()
+		_ = ended.Wait()
+		for name, tt := range map[string]struct {
+			pidfd int
+			want  bool
+		}{
+			"the kernel tells nothing":         {-1, true},
+			"it was reaped":                    {-int(unix.ESRCH), false},
+			"it was reaped, before Linux 6.16": {-int(unix.EINVAL), false},
+			"it was reaped since":              {gone, false},
+		} {
+			if got := m.host.Hears(pid, uint32(os.Getuid()), tt.pidfd); got != tt.want {
+				t.Errorf("%s: heard %v, want %v", name, got, tt.want)
+			}
+		}
+		m.end()
+	})
+}
+
 // TestASubGroupBelongs to the replica.
 func TestASubGroupBelongs(t *testing.T) {
 	needSystemdNotify(t)

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"svc.d/reconciler"
 	"svc.d/spec"
@@ -73,6 +74,24 @@ func TestAnswersOverHTTP(t *testing.T) {
 			matches(t, newRig(t).made(httpGet(raw(t, test.answer), "/")), test.want)
 		})
 	}
+}
+
+// TestARedirectIsInTheTimeOfItsProbe: each of the answers alone would be.
+func TestARedirectIsInTheTimeOfItsProbe(t *testing.T) {
+	port := listen(t, "tcp", "127.0.0.1:0", func(c net.Conn) {
+		r, err := http.ReadRequest(bufio.NewReader(c))
+		if err != nil {
+			return
+		}
+		time.Sleep(400 * time.Millisecond)
+		if r.URL.Path == "/" {
+			_, _ = io.WriteString(c, "HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n")
+		} else {
+			_, _ = io.WriteString(c, ok(""))
+		}
+	})
+	matches(t, newRig(t).made(httpGet(port, "/there")), "")
+	matches(t, newRig(t).made(httpGet(port, "/")), "no answer within 1s")
 }
 
 func TestARequestIsAsItWasDeclared(t *testing.T) {
