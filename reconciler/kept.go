@@ -168,7 +168,8 @@ func turned(before, after *Instance) bool {
 		}
 	}
 	return before.Pid != after.Pid || !a.ReadyToldAt.Equal(b.ReadyToldAt) || !a.LineAt.Equal(b.LineAt) ||
-		!a.DeafAt.Equal(b.DeafAt) || a.WatchdogEvery != b.WatchdogEvery || after.asked() && !a.ExtendedUntil.Equal(b.ExtendedUntil)
+		a.HeardAt.IsZero() != b.HeardAt.IsZero() || !a.DeafAt.Equal(b.DeafAt) || a.WatchdogEvery != b.WatchdogEvery ||
+		after.asked() && !a.ExtendedUntil.Equal(b.ExtendedUntil)
 }
 
 // Wanted lists what was declared of each service in the latest of its records:

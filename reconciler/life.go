@@ -49,7 +49,7 @@ type Life struct {
 	// is that of the manifest.
 	Line        *string
 	ReloadingAt time.Time // the program told that it reloads; zero when it is done
-	HeardAt     time.Time // it last fed its watchdog
+	HeardAt     time.Time // it last fed its watchdog, as the first READY=1 does
 	DeafAt      time.Time // it wanted to be taken for dead (WATCHDOG=trigger)
 	// WatchdogEvery is what the program asked for instead of the manifest's; 0 is
 	// nothing.
@@ -284,6 +284,9 @@ func (i *Instance) watchdog() (deaf time.Time, every time.Duration) {
 	}
 	if every == 0 || l.ReadyToldAt.IsZero() {
 		return time.Time{}, every // as systemd, from when it is ready
+	}
+	if l.HeardAt.IsZero() && !l.ResumedAt.IsZero() {
+		return time.Time{}, every // it cannot be heard, perhaps; see Host.unheard
 	}
 	heard := latest(latest(l.ReadyToldAt, l.HeardAt), l.ResumedAt)
 	return latest(heard.Add(every), l.ExtendedUntil), every

@@ -135,7 +135,7 @@ func notified(l *Life, e Event) {
 	if n.Ready {
 		l.ReloadingAt = time.Time{}
 		if l.ReadyToldAt.IsZero() {
-			l.ReadyToldAt, l.ExtendedUntil = e.At, time.Time{} // that was for the start
+			l.ReadyToldAt, l.HeardAt, l.ExtendedUntil = e.At, e.At, time.Time{} // the extension was for the start
 		}
 	}
 	if n.Watchdog {

@@ -28,6 +28,30 @@ func TestADaemonThatTakesOverGivesAWatchdogItsWholeTime(t *testing.T) {
 	}
 }
 
+// TestADaemonThatCannotBeHeardTakesNobodyForDead: who has connected to the socket of a
+// daemon that was killed feeds a watchdog that is gone. The host makes the record say
+// that it was never fed.
+func TestADaemonThatCannotBeHeardTakesNobodyForDead(t *testing.T) {
+	want := service(func(s *spec.Spec) { s.Notify, s.WatchdogSeconds = spec.NotifySystemd, 2 })
+	s := tell(want).run(0).notified(Notice{Ready: true})
+	s.facts.Replicas[0].Life.HeardAt = time.Time{}
+	s.crash().after(time.Hour)
+	if cause := s.facts.Replicas[0].failing(s.now); cause != CauseNone {
+		t.Errorf("it is ended: %v", cause)
+	}
+	s.notified(Notice{Watchdog: true})
+	before := s.facts.Replicas[0]
+	if cause := s.after(time.Hour).facts.Replicas[0].failing(s.now); cause != CauseWatchdog {
+		t.Errorf("it was heard, and then not any more: %v", cause)
+	}
+	silent := before
+	l := *before.Life
+	l.HeardAt, silent.Life = time.Time{}, &l
+	if !turned(&silent, &before) {
+		t.Error("that it was heard is not recorded")
+	}
+}
+
 func TestWhatIsBeingStartedHasLoadedItsFiles(t *testing.T) {
 	want := service(func(s *spec.Spec) { s.Reload = &spec.Reload{Files: []string{"/etc/web.conf"}} })
 	s := tell(want).taken(0)

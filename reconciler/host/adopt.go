@@ -103,6 +103,7 @@ func (h *Host) adopt(kept *Kept) error {
 	h.restoreEarly(kept.Early)
 	h.restoreEnvironment(kept.Environment)
 	for _, r := range a.records {
+		h.unheard(&r.Instance)
 		h.restored = append(h.restored, *r)
 	}
 	h.output.Retain(func(id logs.Replica) bool {

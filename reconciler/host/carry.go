@@ -19,8 +19,26 @@ import (
 )
 
 // Pause implements reconciler.Pauser. Main processes that end from then on stay
-// unreaped until Resume, or until whoever takes over reaps them.
-func (h *Host) Pause() <-chan struct{} { return h.watcher.pause() }
+// unreaped until Resume, or until whoever takes over reaps them. The host does not
+// stand still as long as something is being closed that a service has sent and that may
+// hang: an execve(2) would, too.
+func (h *Host) Pause() <-chan struct{} {
+	stands, resumed := h.watcher.pause()
+	still := make(chan struct{})
+	go func() {
+		select {
+		case <-stands:
+		case <-resumed:
+			return
+		}
+		select {
+		case <-h.notifier.closer.idle():
+			close(still)
+		case <-resumed:
+		}
+	}()
+	return still
+}
 
 // Resume implements reconciler.Pauser.
 func (h *Host) Resume() { h.watcher.resume() }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +27,8 @@ type command struct {
 	hook  reconciler.Hook
 	over  chan struct{} // closed when it is to end; why says for what
 	done  chan struct{} // closed at its end; of hooks
+
+	timer *time.Timer // has it end when it takes too long; nil is never
 
 	// Host.mu guards these.
 	why        string
@@ -121,17 +124,66 @@ func (c *command) capture(limit int, who *identity) (o output, closeChilds func(
 	return output{"/proc/self/fd/" + strconv.Itoa(pipe[1]), unix.O_WRONLY}, func() { _ = unix.Close(pipe[1]) }, nil
 }
 
-// startCommand starts the command. When it fails nothing of it is left.
-func (h *Host) startCommand(c *command, p *plan, stdout, stderr output) *reconciler.Failure {
-	path, direct, f := h.route(p)
-	if f == nil {
-		f = h.register(c)
+// prepared is a command that can be started, or why it cannot.
+type prepared struct {
+	plan    *plan
+	path    string
+	direct  bool // the program can be executed directly, at path
+	failure *reconciler.Failure
+	// hung is what was being looked at when the command was told to end.
+	hung reconciler.Reason
+}
+
+// prepare plans a command and looks its program up, as long as the command is not told
+// to end.
+func (h *Host) prepare(c *command, plan func() (*plan, *reconciler.Failure)) prepared {
+	var r prepared
+	var planned atomic.Bool
+	if c.group.apart(c.over, func() {
+		if r.plan, r.failure = plan(); r.failure == nil {
+			planned.Store(true)
+			r.path, r.direct, r.failure = h.route(r.plan)
+		}
+	}) {
+		return r
 	}
-	if f != nil {
+	at := reconciler.ReasonEnvFileInvalid
+	if planned.Load() {
+		at = reconciler.ReasonWorkingDirInvalid
+	}
+	return prepared{failure: h.stopped(c), hung: at}
+}
+
+// apart has f, which asks file systems that may hang, called by a goroutine of its own.
+// It says whether f has returned before over is closed; otherwise nobody may look at
+// what f does. Of one group one is called at a time: no more hang than there are groups.
+func (g *group) apart(over <-chan struct{}, f func()) bool {
+	select {
+	case g.turn <- struct{}{}:
+	case <-over:
+		return false
+	}
+	done := make(chan struct{})
+	go func() {
+		defer func() { <-g.turn }()
+		f()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return true
+	case <-over:
+		return false
+	}
+}
+
+// startCommand starts the command. When it fails nothing of it is left.
+func (h *Host) startCommand(c *command, r prepared, stdout, stderr output) *reconciler.Failure {
+	if f := h.register(c); f != nil {
 		c.closeAll()
 		return f
 	}
-	f = h.spawnCommand(c, p, path, direct, stdout, stderr)
+	f := h.spawnCommand(c, r.plan, r.path, r.direct, stdout, stderr)
 	if f != nil {
 		if c.name != "" {
 			c.tree.end(c.name)
@@ -148,6 +200,24 @@ func (h *Host) startCommand(c *command, p *plan, stdout, stderr output) *reconci
 func (h *Host) register(c *command) *reconciler.Failure {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if f := h.admits(c); f != nil {
+		return f
+	}
+	g := c.group
+	if c.hook == reconciler.HookPostStop {
+		g.in = h.grouping
+	}
+	c.tree, _ = g.in.(*cgroupTree)
+	if g.commands == nil {
+		g.commands = map[*command]struct{}{}
+	}
+	g.commands[c] = struct{}{}
+	h.commands.Add(1)
+	return nil
+}
+
+// admits says whether the command may be forked. The caller holds mu.
+func (h *Host) admits(c *command) *reconciler.Failure {
 	g := c.group
 	select {
 	case <-c.over:
@@ -168,15 +238,6 @@ func (h *Host) register(c *command) *reconciler.Failure {
 	case len(g.commands)+len(g.stuck) >= maxCommands:
 		return c.refused("%d others of %s are under way", maxCommands, g.id)
 	}
-	if c.hook == reconciler.HookPostStop {
-		g.in = h.grouping
-	}
-	c.tree, _ = g.in.(*cgroupTree)
-	if g.commands == nil {
-		g.commands = map[*command]struct{}{}
-	}
-	g.commands[c] = struct{}{}
-	h.commands.Add(1)
 	return nil
 }
 
@@ -356,20 +417,13 @@ type verdict uint8
 
 const (
 	endedItself verdict = iota
-	endedLate           // its time was over
-	endedByUs           // somebody wanted it to end
+	endedByUs           // somebody wanted it to end, or its time was over
 )
 
-// awaitCommand waits until the command, which was launched, has ended, at most for
-// so long, and ends what is left of it. Who calls it calls unregister afterwards.
-func (h *Host) awaitCommand(c *command, limit time.Duration) (reconciler.Exit, verdict) {
+// awaitCommand waits until the command, which was launched, has ended, or is told to,
+// and ends what is left of it. Who calls it calls unregister afterwards.
+func (h *Host) awaitCommand(c *command) (reconciler.Exit, verdict) {
 	how := endedItself
-	var late <-chan time.Time
-	if limit > 0 {
-		timer := time.NewTimer(limit)
-		defer timer.Stop()
-		late = timer.C
-	}
 	if err := h.watchCommand(c); err != nil {
 		how = endedByUs
 		h.mu.Lock()
@@ -380,8 +434,6 @@ func (h *Host) awaitCommand(c *command, limit time.Duration) (reconciler.Exit, v
 		case <-c.ended:
 		case <-c.over:
 			how = endedByUs
-		case <-late:
-			how = endedLate
 		}
 	}
 	return h.clear(c), how

@@ -85,6 +85,18 @@ func (h *Host) reapCommand(c *command) {
 	}
 }
 
+// letGo closes what a command has that does not end, and is not waited for any more.
+func (h *Host) letGo(c *command) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h.closePipe(c)
+	if c.pidfd >= 0 {
+		h.watcher.remove(c.pidfd, c.token)
+		_ = unix.Close(c.pidfd)
+		c.pidfd = -1
+	}
+}
+
 // busy says that something runs beside the main process, or after it. The caller
 // holds Host.mu.
 func (g *group) busy() bool { return len(g.commands)+len(g.stuck) > 0 }
@@ -121,16 +133,16 @@ func (h *Host) stuck(c *command) {
 		c.group.stuck = map[*command]struct{}{}
 	}
 	c.group.stuck[c] = struct{}{}
+	h.commands.Add(1) // it is one of them as long as it is looked at
 	h.mu.Unlock()
 	go func() {
+		defer h.commands.Done()
 		var exit reconciler.Exit
 		for !h.goneCommand(c, &exit) {
 			select {
 			case <-time.After(time.Second):
 			case <-h.done:
-				c.mu.Lock()
-				h.closePipe(c)
-				c.mu.Unlock()
+				h.letGo(c)
 				return
 			}
 		}

@@ -43,11 +43,15 @@
 // Services with notify: Systemd share one socket (notify.go). Whose a message is
 // tells the cgroup of the process that has sent it, which the kernel names; without
 // cgroups its session or its mark. What a main process says last is read before its
-// end is told. Descriptors that a service stores (fdstore.go) are given to its next
-// run by the exec stage, because LISTEN_PID must be the number of the process
-// itself; services without pay for none of it. What a service sends is never waited
-// for: its descriptors are closed by somebody else, and only of pipes, sockets and
-// terminals is it asked whether they have hung up.
+// end is told. The watcher gives messages an eighth of its time at most, and their
+// senders wait for their turn (notifyflood.go).
+//
+// Descriptors that a service stores (fdstore.go) are given to its next run by the exec
+// stage, because LISTEN_PID must be the number of the process itself; services without
+// pay for none of it. What a service sends is never waited for: its descriptors are
+// closed by somebody else when that may take long (closer.go), and are kept only when
+// their closing cannot hang (fdkind.go). An execve closes what is not handed on, and
+// waits for threads that hang in close(2): the host does not stand still meanwhile.
 //
 // # What Open changes in the process
 //

@@ -73,6 +73,7 @@ func (h *Host) mainEnded(g *group) {
 		if !readable(g.pidfd) {
 			return // it has named another one, beside which commands may run on
 		}
+		h.tellStatus(g, g.run)
 	}
 	if h.awaitCommands(g, func() { h.mainEnded(g) }) {
 		return
@@ -99,6 +100,9 @@ func (h *Host) awaitCommands(g *group, again func()) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	g.closed = true
+	if g.hook != nil {
+		g.hook.end(whyMainEnded) // it may not have begun
+	}
 	if !h.endCommands(g, whyMainEnded, again) {
 		return false
 	}
@@ -110,6 +114,7 @@ func (h *Host) awaitCommands(g *group, again func()) bool {
 
 // tellEnded tells that the main process has ended.
 func (h *Host) tellEnded(g *group, exit reconciler.Exit) {
+	h.tellAnswers(g)
 	keep := g.in.reapAfter()
 	pids, alive := h.left(g)
 
@@ -236,7 +241,7 @@ func (h *Host) survivorsChanged(g *group) {
 func (h *Host) settling(g *group) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return g.settling
+	return g.settling > 0
 }
 
 // awaitLast ends what runs in a group that is empty otherwise. It says whether
@@ -246,14 +251,17 @@ func (h *Host) awaitLast(g *group) bool {
 	defer h.mu.Unlock()
 	g.closed = true
 	// The answers of hooks come before Emptied: nobody looks until they were given.
-	g.settling = h.endCommands(g, "nothing of the run lives", func() { h.settled(g) })
-	return g.settling || len(g.stuck) > 0
+	if h.endCommands(g, "nothing of the run lives", func() { h.settled(g) }) {
+		g.settling++
+	}
+	return g.settling > 0 || len(g.stuck) > 0
 }
 
-// settled has the group looked at. The watcher's goroutine calls it.
+// settled has the group looked at, when nobody else is at it. The watcher's goroutine
+// calls it.
 func (h *Host) settled(g *group) {
 	h.mu.Lock()
-	g.settling = false
+	g.settling--
 	h.mu.Unlock()
 	h.lookAgain(g)
 }
@@ -274,7 +282,7 @@ func (h *Host) left(g *group) (pids []int32, alive bool) {
 // happened.
 func (h *Host) lookAgain(g *group) {
 	h.mu.Lock()
-	waiting := g.phase == phaseEnded && !g.settling
+	waiting := g.phase == phaseEnded && g.settling == 0
 	h.mu.Unlock()
 	if waiting {
 		h.watchSurvivors(g)
@@ -340,6 +348,7 @@ func (h *Host) dropSurvivor(g *group) {
 }
 
 func (h *Host) groupEmptied(g *group) {
+	h.tellAnswers(g)
 	h.mu.Lock()
 	if g.survivorFD >= 0 {
 		h.dropSurvivor(g)

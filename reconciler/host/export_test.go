@@ -4,6 +4,9 @@ import (
 	"sync"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sys/unix"
+
+	"svc.d/reconciler"
 )
 
 // WatchOrphans reaps orphans until it is told to stop.
@@ -46,4 +49,31 @@ func (h *Host) OccupySpawners(n int) (release func()) {
 			h.spawners.put(t)
 		}
 	}
+}
+
+// CanBeStored says whether a descriptor can be stored where those paths are remote.
+func CanBeStored(fd int, remote []string) bool {
+	r := newRemotePaths(remote)
+	defer r.close()
+	return r.kindOf(fd) != kindRisky
+}
+
+// HookRuns says whether a hook of the replica has not ended yet.
+func (h *Host) HookRuns(id reconciler.ReplicaID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	g := h.groups[id]
+	return g != nil && g.hook != nil
+}
+
+// Hears says whether a process may tell of a run; pidfd is what the kernel has told of
+// it, a descriptor or why there is none.
+func (h *Host) Hears(pid int32, uid uint32, pidfd int) bool {
+	return h.sender(&unix.Ucred{Pid: pid, Uid: uid}, pidfd) != nil
+}
+
+// Hanging is how many threads are at closing what may hang.
+func (h *Host) Hanging() int {
+	_, running := h.notifier.closer.risky.load()
+	return running
 }

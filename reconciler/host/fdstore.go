@@ -51,6 +51,11 @@ func (h *Host) store(g *group, m *heard) {
 		}
 		return
 	}
+	if m.risky && !g.refusedRisky {
+		g.refusedRisky = true
+		h.log.Info("Refused to store a descriptor whose closing may hang: a file of a remote file system, or nothing that is known",
+			"service", g.id.Service, "replica", g.id.Ordinal)
+	}
 	for n, fd := range m.fds {
 		if fd < 0 {
 			continue
@@ -126,8 +131,8 @@ func compareFiles(a, b int) int {
 }
 
 // hangsUp says whether to ask when the other end of a descriptor is closed. Of
-// others (a file of a file system of the service's own, or what watches one) the
-// answer may never come.
+// others (what watches a file of a file system of the service's own) the answer may
+// never come.
 func hangsUp(fd int) bool {
 	var st unix.Statx_t
 	if unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st) != nil {
@@ -261,7 +266,7 @@ func (h *Host) allStored() map[reconciler.ReplicaID][]StoredFD {
 func (h *Host) restoreStored(stored map[reconciler.ReplicaID][]StoredFD, known func(reconciler.ReplicaID) bool) {
 	for id, fds := range stored {
 		for _, one := range fds {
-			if !known(id) || !h.storeOne(id, one) || !h.holds(id, one.FD) {
+			if !known(id) || h.remote.kindOf(one.FD) == kindRisky || !h.storeOne(id, one) || !h.holds(id, one.FD) {
 				h.notifier.closer.close([]int{one.FD})
 			}
 		}

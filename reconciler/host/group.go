@@ -59,9 +59,13 @@ type group struct {
 	// run beside the main process or were just killed, stuck those that do not go.
 	hook            *command
 	commands, stuck map[*command]struct{}
-	// settling says that somebody is at what lives in it, and has it looked at
-	// afterwards: a worker takes it out, or commands are being ended.
-	settling bool
+	// turn is held by the one that asks file systems for the group: see apart.
+	turn chan struct{}
+	// answers are of hooks that have ended, and are not told yet.
+	answers []reconciler.Event
+	// settling counts who is at what lives in it, and has it looked at afterwards: a
+	// worker that takes it out, commands that are being ended.
+	settling int
 	// closed says that no command may be started beside the processes: the last one
 	// has ended, whether that was told or not.
 	closed bool
@@ -73,11 +77,16 @@ type group struct {
 	untold bool
 	// refusedMain says that the log has it that a MAINPID= was refused.
 	refusedMain bool
-	early       []heard
+	// refusedRisky says the same of a descriptor that was not stored.
+	refusedRisky bool
+	early        []heard
+	// status is the newest one that is not told yet, until statusDue; nil is none.
+	status    *string
+	statusDue time.Time
 }
 
 func newGroup(id reconciler.ReplicaID, in grouping) *group {
-	return &group{id: id, in: in, pidfd: -1, eventsFD: -1, survivorFD: -1}
+	return &group{id: id, in: in, pidfd: -1, eventsFD: -1, survivorFD: -1, turn: make(chan struct{}, 1)}
 }
 
 // closeAll closes what the group holds. The watcher must have let go.

@@ -1,16 +1,20 @@
 package host_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"svc.d/reconciler"
 	"svc.d/reconciler/host"
+	"svc.d/spec"
 )
 
 // holdLease takes a write lease on a file: who opens or executes it waits until
@@ -130,4 +134,45 @@ func TestAWorkerThatHangsIsReplaced(t *testing.T) {
 	if e := m.next(); e.Kind != reconciler.EventExited || e.Replica != hung {
 		t.Errorf("got %+v", e)
 	}
+}
+
+// TestAFileThatHangsIsInTheTimeOfACommand: neither a hook nor a probe takes longer than
+// it may, what comes after them is done, and those that hang are not more and more.
+func TestAFileThatHangsIsInTheTimeOfACommand(t *testing.T) {
+	forBoth(t, func(t *testing.T, m *machine) {
+		file := m.dir + "/env"
+		release := hangingFile(t, file, "open")
+		defer release()
+		started := m.start(shell("exec sleep 1000"))
+		reads := hooked(reconciler.HookPostStart, "true")
+		reads.Spec.EnvFrom = []spec.EnvFrom{{File: file}}
+		before := runtime.NumGoroutine()
+		for range 5 {
+			m.hook(reads, reconciler.HookPostStart, within(100*time.Millisecond))
+			m.hookFails("it took longer than 100ms")
+			m.offer(reconciler.VerbInspect, nil)
+			if ps := m.want(reconciler.EventInspected).Processes; len(ps) != 1 {
+				t.Errorf("what lives is %+v", ps)
+			}
+			w := reconciler.ProbeWork{Replica: web0, Run: started.Run, Service: reads}
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			if _, _, f := m.host.Exec(ctx, w, []string{"/bin/true"}, 1024); f == nil || !f.Unmade() {
+				t.Errorf("a command: %+v", f)
+			}
+			if _, f := m.host.Environment(ctx, w); f == nil || !f.Unmade() {
+				t.Errorf("an environment: %+v", f)
+			}
+			cancel()
+		}
+		until(func() bool { return runtime.NumGoroutine() <= before+2 })
+		m.hook(reads, reconciler.HookPostStart)
+		m.kill() // which ends it, too
+		ended := map[reconciler.EventKind]bool{}
+		for range 2 {
+			ended[m.next().Kind] = true
+		}
+		if !ended[reconciler.EventHookEnded] || !ended[reconciler.EventExited] {
+			t.Errorf("ended: %v", ended)
+		}
+	})
 }

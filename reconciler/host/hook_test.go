@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -208,6 +209,46 @@ func TestAHookIsNotAnsweredWhileTheHostStandsStill(t *testing.T) {
 	m.want(reconciler.EventExited)
 }
 
+// TestAnAnswerIsToldBeforeTheEndOfTheRun, also when that was noticed first.
+func TestAnAnswerIsToldBeforeTheEndOfTheRun(t *testing.T) {
+	forBoth(t, func(t *testing.T, m *machine) {
+		start := func(id reconciler.ReplicaID) int32 {
+			m.host.Work() <- reconciler.Work{Verb: reconciler.VerbStart, Replica: id, Run: 1, Service: shell("sleep 1000")}
+			return m.next().Pid
+		}
+		end := func(id reconciler.ReplicaID, pid int32) {
+			if err := m.host.Signal(id, unix.SIGKILL, reconciler.ScopeMain); err != nil {
+				t.Error(err)
+			}
+			until(func() bool { return !alive(int(pid)) })
+		}
+		one, two := reconciler.ReplicaID{Service: "one"}, reconciler.ReplicaID{Service: "two"}
+		first, second := start(one), start(two)
+		file := filepath.Join(m.dir, "pid")
+		s := hooked(reconciler.HookReload, "echo $$$$ >"+file+"; exec sleep 1000")
+		started := m.start(s)
+		m.hook(s, reconciler.HookReload)
+		awaitPid(file)
+		// The first end that is told, and not heard, holds up the host, so that it
+		// notices the other two together, and tells one of them before it looks at the
+		// other.
+		end(one, first)
+		end(two, second)
+		end(web0, started.Pid)
+		if e := m.next(); e.Replica != one || e.Kind != reconciler.EventExited {
+			t.Fatalf("got %+v", e)
+		}
+		m.kill()
+		until(func() bool { return !m.host.HookRuns(web0) })
+		if e := m.next(); e.Replica != two || e.Kind != reconciler.EventExited {
+			t.Fatalf("got %+v", e)
+		}
+		m.hookFails("its replica was killed")
+		m.run = started.Run
+		m.want(reconciler.EventExited)
+	})
+}
+
 func TestCommandsRunBesideWhatCarriesOn(t *testing.T) {
 	m := open(t, host.Options{})
 	s := shell("setsid sleep 1000000 & exit 0")
@@ -278,6 +319,38 @@ func TestALeftOverGroupOfAHookHindersNoStart(t *testing.T) {
 
 // A debugger holds the end of the hook's process back, as a dead file server holds
 // it.
+// TestACloseDoesNotLeaveWhoLooksAfterAHookThatDoesNotGo, nor a descriptor of it.
+func TestACloseDoesNotLeaveWhoLooksAfterAHookThatDoesNotGo(t *testing.T) {
+	for name, no := range map[string]bool{"with cgroups": false, "without cgroups": true} {
+		t.Run(name, func(t *testing.T) {
+			m := open(t, host.Options{NoCgroups: no})
+			m.reopen(host.Options{}) // so that nothing is made for the first time later
+			fds, _ := census(t)
+			routines := runtime.NumGoroutine()
+			file := filepath.Join(m.dir, "pid")
+			s := hooked(reconciler.HookPreStop, "echo $$$$ > "+file+"; exec sleep 1000000")
+			m.start(s)
+			m.hook(s, reconciler.HookPreStop)
+			let, err := holdTraced(awaitPid(file))
+			if err != nil {
+				m.kill()
+				t.Skip(err)
+			}
+			defer let()
+			m.hookFails("it is not known how it ended")
+			m.kill()
+			m.run--
+			m.want(reconciler.EventExited)
+			m.reopen(host.Options{})
+			if now := runtime.NumGoroutine(); now > routines {
+				t.Errorf("%d goroutines, then %d", routines, now)
+			}
+			// Two pipes and a process are the tracer's.
+			until(func() bool { now, _ := census(t); return now <= fds+4 })
+		})
+	}
+}
+
 func TestAHookThatDoesNotGoIsNamedAndHindersTheNextStart(t *testing.T) {
 	forBoth(t, func(t *testing.T, m *machine) {
 		file := filepath.Join(m.dir, "pid")

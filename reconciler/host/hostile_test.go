@@ -175,3 +175,36 @@ func TestAPathThatIsTooLongIsToldAtTheStart(t *testing.T) {
 	m.start(shell("true"))
 	m.want(reconciler.EventExited)
 }
+
+// TestWhatIsSaidDuringAStart by others is kept with a bounded number of descriptors,
+// and not longer than the start takes, whatever comes of it.
+func TestWhatIsSaidDuringAStart(t *testing.T) {
+	for name, command := range map[string]string{"it succeeds": "#!/bin/sh\nexit 0\n", "it fails": "no program"} {
+		t.Run(name, func(t *testing.T) {
+			m := open(t, host.Options{NoCgroups: true})
+			t.Setenv("NOTIFY_SOCKET", m.dir+"/state/notify")
+			program := m.dir + "/program"
+			if err := os.WriteFile(program, []byte(command), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			m.runToEnd(shell("exit 0"))
+			fds, _ := census(t)
+			release := m.host.HangDirectStarts()
+			m.offer(reconciler.VerbStart, notifies(web(program)))
+			many := make([]int, 250)
+			kept := func() bool { now, _ := census(t); return now >= fds+len(many) }
+			for !kept() {
+				say("X=1", many...)
+			}
+			for range 10 {
+				say("FDSTORE=1", many...)
+			}
+			until(func() bool { return !waits(t, m.host.Carry().Notify) })
+			until(func() bool { now, _ := census(t); return now <= fds+2*len(many) })
+			release()
+			for e := m.next(); e.Kind != reconciler.EventExited && e.Kind != reconciler.EventStartFailed; e = m.next() {
+			}
+			until(func() bool { now, _ := census(t); return now <= fds })
+		})
+	}
+}

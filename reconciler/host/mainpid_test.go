@@ -48,6 +48,54 @@ func TestAnotherMainProcess(t *testing.T) {
 	})
 }
 
+// TestAnotherMainProcessWhileTheEndOfTheFirstIsWaitedFor: a hook is being ended then. It
+// is told in order, and commands run beside the other one.
+func TestAnotherMainProcessWhileTheEndOfTheFirstIsWaitedFor(t *testing.T) {
+	needSystemdNotify(t)
+	forBoth(t, func(t *testing.T, m *machine) {
+		for _, name := range []string{"/end", "/name"} {
+			if err := unix.Mkfifo(m.dir+name, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		file := m.dir + "/pid"
+		s := notifies(shell("sh -c 'read x <" + m.dir + "/name; systemd-notify --ready MAINPID=$$$$; exec sleep 1000' & read x <" + m.dir + "/end; exit 3"))
+		setHook(s, reconciler.HookReload, "echo $$$$ >"+file+"; exec sleep 1000")
+		first := m.start(s)
+		m.hook(s, reconciler.HookReload)
+		let, err := holdTraced(awaitPid(file)) // killed, and not gone
+		if err != nil {
+			m.kill()
+			t.Skip(err)
+		}
+		defer let()
+		write := func(name string) {
+			if err := os.WriteFile(m.dir+name, []byte("go\n"), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runs := func() bool {
+			_, _, f := m.host.Exec(t.Context(), reconciler.ProbeWork{Replica: web0, Run: first.Run, Service: s}, []string{"/bin/true"}, 1024)
+			return f == nil
+		}
+		write("/end")
+		until(func() bool { return !runs() }) // its end was noticed
+		write("/name")
+		m.run = first.Run
+		if e := m.want(reconciler.EventNotified); e.Pid == 0 || e.Pid == first.Pid {
+			t.Errorf("got %+v", e)
+		}
+		let()
+		m.run++
+		m.want(reconciler.EventHookEnded)
+		if !runs() {
+			t.Error("no command runs beside the other one")
+		}
+		m.run = first.Run
+		m.end()
+	})
+}
+
 // TestMainProcessesThatTakeTurns hold a bounded number of descriptors.
 func TestMainProcessesThatTakeTurns(t *testing.T) {
 	needSystemdNotify(t)

@@ -6,7 +6,10 @@ import (
 )
 
 // mount is one line of /proc/PID/mountinfo (proc_pid_mountinfo(5)).
-type mount struct{ root, point, fsType string }
+type mount struct {
+	id                  int
+	root, point, fsType string
+}
 
 func parseMounts(mountinfo string) []mount {
 	var mounts []mount
@@ -16,7 +19,8 @@ func parseMounts(mountinfo string) []mount {
 		if !ok || len(f) < 5 || len(r) < 1 {
 			continue
 		}
-		mounts = append(mounts, mount{root: unescapeMount(f[3]), point: unescapeMount(f[4]), fsType: r[0]})
+		id, _ := strconv.Atoi(f[0])
+		mounts = append(mounts, mount{id: id, root: unescapeMount(f[3]), point: unescapeMount(f[4]), fsType: r[0]})
 	}
 	return mounts
 }

@@ -23,15 +23,16 @@ const (
 	maxSocketPath = 107
 	// notifyBatch bounds the messages of one wake-up, so that nobody who sends
 	// without end keeps the watcher from everything else.
-	notifyBatch = 64
+	notifyBatch = 16
 	// notifyBacklog is how many messages are read before the end of a main process
 	// is told: as many as may wait in the socket where systemd has set
 	// net.unix.max_dgram_qlen, whose default is 10.
 	notifyBacklog = 512
 	// deafFor is how long nothing is read when much is to be closed.
 	deafFor = 5 * time.Millisecond
-	// maxEarly is how many messages of a process are kept until its start was told.
-	maxEarly = 64
+	// maxEarly is how many messages of a process are kept until its start was told,
+	// maxEarlyFDs how many descriptors with them: barriers need one each.
+	maxEarly, maxEarlyFDs = 64, 256
 	// maxNotifyFDs is SCM_MAX_FD, how many descriptors can come with a message.
 	maxNotifyFDs = 253
 )
@@ -45,10 +46,12 @@ var spaceOfSender = unix.CmsgSpace(unix.SizeofUcred) + unix.CmsgSpace(4)
 // goroutine reads it.
 type notifier struct {
 	path   string
-	fd     int   // -1 when there is none
-	err    error // why there is none
+	fd     int       // -1 when there is none
+	err    error     // why there is none
+	since  time.Time // it is there
 	token  uint64
 	closer closer
+	ration ration
 
 	limbo []unclaimed // Host.mu guards it
 
@@ -69,10 +72,10 @@ type speaker struct {
 // manager keeps; the next one has the same path.
 func (h *Host) openNotifier(stateDir string, carried int) {
 	n := &h.notifier
-	n.fd = -1
+	n.fd, n.closer.kinds = -1, h.remote
 	n.oob = make([]byte, spaceOfSender+unix.CmsgSpace(4*maxNotifyFDs))
 	if n.err = n.open(stateDir, carried); n.err == nil {
-		n.token, n.err = h.watcher.add(n.fd, unix.EPOLLIN, func() { h.hear(notifyBatch, maxToClose) })
+		n.token, n.err = h.watcher.add(n.fd, unix.EPOLLIN, h.listen)
 	}
 	if n.err != nil {
 		n.close()
@@ -88,7 +91,7 @@ func (n *notifier) open(stateDir string, carried int) error {
 	n.path = filepath.Join(abs, notifySocketName)
 	if carried > 0 {
 		if info, err := os.Lstat(n.path); err == nil && info.Mode().Type() == os.ModeSocket {
-			n.fd = carried
+			n.fd, n.since = carried, madeAt(info)
 			return nil
 		}
 		_ = unix.Close(carried) // somebody has removed it: nobody can send any more
@@ -129,6 +132,7 @@ func (n *notifier) bind(dir string) error {
 	if err := unix.Fchmodat(fd, temporary, 0o666, 0); err != nil {
 		return fmt.Errorf("cannot open the notify socket to services: %w", err)
 	}
+	n.since = stampSocket(fd, temporary)
 	if err := unix.Renameat(fd, temporary, fd, notifySocketName); err != nil {
 		return fmt.Errorf("cannot put the notify socket in its place: %w", err)
 	}
@@ -221,16 +225,36 @@ func (h *Host) take(g *group, m *heard, text []byte) {
 		h.store(g, m)
 	}
 	if early && (m.says() || len(m.fds) > 0) {
+		if m.onlyStatus() && len(g.early) > 0 {
+			// It takes the place of those before, but for the first, which is being told
+			// perhaps: who floods us with them must not lose the rest.
+			rest := slices.DeleteFunc(g.early[1:], func(e heard) bool { return e.onlyStatus() && len(e.fds) == 0 })
+			g.early = g.early[:1+len(rest)]
+		}
 		if len(g.early) < maxEarly {
 			m.text = slices.Clone(text)
-			g.early = append(g.early, *m)
-			m.fds = nil
+			early := *m
+			if g.earlyFDs()+len(m.fds) > maxEarlyFDs {
+				early.fds = nil // and who has read it closes them
+			} else {
+				m.fds = nil
+			}
+			g.early = append(g.early, early)
 		}
 	}
 	h.mu.Unlock()
 	if !early {
 		h.tell(g, m)
 	}
+}
+
+// earlyFDs counts the descriptors that are kept with what was said early. The caller
+// holds Host.mu.
+func (g *group) earlyFDs() (n int) {
+	for i := range g.early {
+		n += len(g.early[i].fds)
+	}
+	return n
 }
 
 // tellEarly tells what the process has said before its start was told. Then its
@@ -263,6 +287,9 @@ func (h *Host) allEarly() map[reconciler.ReplicaID][][]byte {
 	for id, g := range h.groups {
 		for n := range g.early {
 			all[id] = append(all[id], g.early[n].text)
+		}
+		if g.status != nil {
+			all[id] = append(all[id], []byte("STATUS="+*g.status))
 		}
 	}
 	return all
@@ -300,7 +327,11 @@ func (h *Host) tell(g *group, m *heard) {
 	h.mu.Lock()
 	e := reconciler.Event{Kind: reconciler.EventNotified, Replica: g.id, Run: g.run, Notice: &m.notice}
 	over := g.phase != phaseRunning && g.phase != phaseEnded
+	held := !over && h.holdStatus(g, m)
 	h.mu.Unlock()
+	if held {
+		return
+	}
 	if m.mainPid != 0 && !over {
 		ticks, taken := h.takeMain(g, m.mainPid)
 		if taken {

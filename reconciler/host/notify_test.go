@@ -154,6 +154,67 @@ func TestWhatWasAdoptedTellsOfItself(t *testing.T) {
 	})
 }
 
+// TestAWatchdogThatWasFedOverAnotherSocket counts as never fed, as long as there is
+// no other news of it.
+func TestAWatchdogThatWasFedOverAnotherSocket(t *testing.T) {
+	forBoth(t, func(t *testing.T, m *machine) {
+		s := notifies(shell("sleep 1000"))
+		record := recordOf(s, m.start(s))
+		record.Instance.Life = &reconciler.Life{ReadyToldAt: time.Now(), HeardAt: time.Now()}
+		fed := func() bool { return !m.host.Restored()[0].Instance.Life.HeardAt.IsZero() }
+		for n, step := range []struct {
+			carried bool // through exec(2)
+			want    bool
+		}{{true, true}, {false, false}, {true, false}, {true, false}} {
+			kept := &host.Kept{Records: []reconciler.Record{record}}
+			if step.carried {
+				kept.Notify = again(t, m.host.Carry().Notify)
+			}
+			m.reopen(host.Options{Kept: kept})
+			if got := fed(); got != step.want {
+				t.Errorf("daemon %d: it counts as fed: %v, want %v", n, got, step.want)
+			}
+		}
+		record.Instance.Life.HeardAt = time.Now()
+		m.reopen(host.Options{Kept: &host.Kept{Records: []reconciler.Record{record}, Notify: again(t, m.host.Carry().Notify)}})
+		if !fed() {
+			t.Error("it was fed over this socket")
+		}
+		m.end()
+	})
+}
+
+// TestWhoWasReapedIsNotHeard: his number may be another's by now.
+func TestWhoWasReapedIsNotHeard(t *testing.T) {
+	forBoth(t, func(t *testing.T, m *machine) {
+		pid := m.start(notifies(shell("exec sleep 1000"))).Pid
+		ended := exec.Command("true")
+		if err := ended.Start(); err != nil {
+			t.Fatal(err)
+		}
+		gone, err := unix.PidfdOpen(ended.Process.Pid, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = unix.Close(gone) }()
+		_ = ended.Wait()
+		for name, tt := range map[string]struct {
+			pidfd int
+			want  bool
+		}{
+			"the kernel tells nothing":         {-1, true},
+			"it was reaped":                    {-int(unix.ESRCH), false},
+			"it was reaped, before Linux 6.16": {-int(unix.EINVAL), false},
+			"it was reaped since":              {gone, false},
+		} {
+			if got := m.host.Hears(pid, uint32(os.Getuid()), tt.pidfd); got != tt.want {
+				t.Errorf("%s: heard %v, want %v", name, got, tt.want)
+			}
+		}
+		m.end()
+	})
+}
+
 // TestASubGroupBelongs to the replica.
 func TestASubGroupBelongs(t *testing.T) {
 	needSystemdNotify(t)

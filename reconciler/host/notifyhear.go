@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -10,8 +11,10 @@ import (
 type heard struct {
 	notifyMessage
 	// fds came with it. Who takes one sets it to -1.
-	fds  []int
-	text []byte // as it was sent, when it has to wait
+	fds []int
+	// risky says that others have come whose closing may hang: they are not kept.
+	risky bool
+	text  []byte // as it was sent, when it has to wait
 }
 
 // hear reads messages, at most most of them, as long as no more than so many
@@ -23,7 +26,7 @@ func (h *Host) hear(most, toClose int) {
 			return
 		}
 		if n.closer.behind(toClose) {
-			h.deafen()
+			h.deafen(deafFor)
 			return
 		}
 		size, oob, flags, _, err := unix.Recvmsg(n.fd, n.buf[:], n.oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
@@ -37,9 +40,10 @@ func (h *Host) hear(most, toClose int) {
 			return
 		}
 		cred, pidfd, fds := readControl(n.oob[:oob])
+		fds, risky := n.closer.closeRisky(fds)
 		if cred != nil && size <= maxNotifyMessage && flags&unix.MSG_TRUNC == 0 {
 			text := n.buf[:size]
-			m := heard{notifyMessage: parseNotifyMessage(text), fds: fds}
+			m := heard{notifyMessage: parseNotifyMessage(text), fds: fds, risky: risky}
 			if g := h.sender(cred, pidfd); g != nil {
 				h.take(g, &m, text)
 			} else {
@@ -56,17 +60,17 @@ func (h *Host) hear(most, toClose int) {
 	}
 }
 
-// deafen stops reading until what was received before is closed. To receive without
-// room for descriptors would have the kernel close them here and now, and that can take
-// as long as their sender likes: a socket that lingers.
-func (h *Host) deafen() {
+// deafen stops reading for a time, and until what was received before is closed. To
+// receive without room for descriptors would have the kernel close them here and now,
+// and that can take as long as their sender likes: a socket that lingers.
+func (h *Host) deafen(d time.Duration) {
 	n := &h.notifier
 	if n.token == 0 {
 		return
 	}
 	h.watcher.remove(n.fd, n.token)
 	n.token = 0
-	h.watcher.after(deafFor, h.hearAgain)
+	h.watcher.after(d, h.hearAgain)
 }
 
 // hearAgain goes on reading, as soon as it may. The watcher's goroutine calls it.
@@ -77,7 +81,7 @@ func (h *Host) hearAgain() {
 	}
 	var err error
 	if !n.closer.behind(maxToClose) {
-		n.token, err = h.watcher.add(n.fd, unix.EPOLLIN, func() { h.hear(notifyBatch, maxToClose) })
+		n.token, err = h.watcher.add(n.fd, unix.EPOLLIN, h.listen)
 	}
 	if err != nil || n.token == 0 {
 		h.watcher.after(deafFor, h.hearAgain)

@@ -64,8 +64,28 @@ func (h *Host) putAside(cred *unix.Ucred, m *heard, text []byte) {
 		return
 	}
 	m.text = slices.Clone(text)
-	*limbo = append(*limbo, unclaimed{heard: *m, session: s.session, uid: cred.Uid})
-	m.fds = nil
+	aside, held := *m, len(m.fds)
+	for n := range *limbo {
+		held += len((*limbo)[n].fds)
+	}
+	if held > maxEarlyFDs {
+		aside.fds = nil // and who has read it closes them
+	} else {
+		m.fds = nil
+	}
+	*limbo = append(*limbo, unclaimed{heard: aside, session: s.session, uid: cred.Uid})
+}
+
+// dropAside forgets what was put aside, unless somebody may claim it yet. The caller
+// holds mu.
+func (h *Host) dropAside() {
+	if h.startsUngrouped() {
+		return
+	}
+	for n := range h.notifier.limbo {
+		h.notifier.closer.close(h.notifier.limbo[n].fds)
+	}
+	h.notifier.limbo = nil
 }
 
 // startsUngrouped says whether a process without cgroup is being started. The

@@ -42,6 +42,12 @@ func perform(act string) int {
 		return sayLater(os.Getenv("HOST_TEST_PATH"))
 	case "flood":
 		return flood()
+	case "serve-file":
+		return serveFile(os.Getenv("HOST_TEST_PATH"))
+	case "send-hanging":
+		return sendHanging(os.Getenv("HOST_TEST_PATH"))
+	case "say-often":
+		return sayOften()
 	case "starve-store":
 		return starveStore()
 	case "guard":

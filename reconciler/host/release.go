@@ -93,7 +93,7 @@ func (h *Host) startRelease(w reconciler.Work) answer {
 		h.mu.Unlock()
 		return refused("without cgroups it cannot be told from what comes later")
 	}
-	g.settling = true
+	g.settling++
 	h.mu.Unlock()
 	again := func() { h.watcher.soon(func() { h.settled(g) }) }
 	pids, err := h.moveOut(t, w.Replica)

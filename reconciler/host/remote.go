@@ -17,8 +17,9 @@ type remotePaths struct {
 	declared []string
 
 	mu     sync.Mutex
-	table  int      // /proc/self/mountinfo; poll tells, once, that it changed
-	points []string // mount points of remote file systems
+	table  int          // /proc/self/mountinfo; poll tells, once, that it changed
+	points []string     // mount points of remote file systems
+	locals map[int]bool // mounts of others, by their numbers
 }
 
 // remoteTypes are the names of file systems that ask a server or a user's
@@ -57,7 +58,7 @@ func newRemotePaths(declared []string) *remotePaths {
 
 // readTable lists the remote mount points anew. The caller holds mu.
 func (r *remotePaths) readTable() {
-	r.points = nil
+	r.points, r.locals = nil, map[int]bool{}
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return
@@ -65,6 +66,8 @@ func (r *remotePaths) readTable() {
 	for _, m := range parseMounts(string(data)) {
 		if remoteTypes[m.fsType] || m.fsType == "fuse" || strings.HasPrefix(m.fsType, "fuse.") {
 			r.points = append(r.points, m.point)
+		} else {
+			r.locals[m.id] = true
 		}
 	}
 }
@@ -76,12 +79,7 @@ func (r *remotePaths) lexical(path string) bool {
 	path = filepath.Clean(path)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.table >= 0 {
-		p := []unix.PollFd{{Fd: int32(r.table), Events: unix.POLLPRI}}
-		if n, err := unix.Poll(p, 0); n > 0 && err == nil {
-			r.readTable()
-		}
-	}
+	r.refresh()
 	for _, list := range [][]string{r.declared, r.points} {
 		for _, point := range list {
 			if _, ok := below(point, path); ok {
@@ -90,6 +88,26 @@ func (r *remotePaths) lexical(path string) bool {
 		}
 	}
 	return false
+}
+
+// refresh reads the table again when it has changed. The caller holds mu.
+func (r *remotePaths) refresh() {
+	if r.table < 0 {
+		return
+	}
+	p := []unix.PollFd{{Fd: int32(r.table), Events: unix.POLLPRI}}
+	if n, err := unix.Poll(p, 0); n > 0 && err == nil {
+		r.readTable()
+	}
+}
+
+// local tells whether the mount of that number is known, and asks no server. That of
+// another mount namespace is not.
+func (r *remotePaths) local(mount int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refresh()
+	return r.locals[mount]
 }
 
 // is tells whether path lies on a remote file system. It may hang when a link

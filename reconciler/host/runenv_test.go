@@ -61,7 +61,7 @@ func TestWhatRunsBesideAMainProcessHasItsEnvironment(t *testing.T) {
 					if f != nil || string(out) != "red...0\n" {
 						t.Errorf("a command has %q, %+v", out, f)
 					}
-					env, f := m.host.Environment(w)
+					env, f := m.host.Environment(t.Context(), w)
 					if f != nil || !slices.Contains(env, "A_COLOUR=red") {
 						t.Errorf("a probe has %q, %+v", env, f)
 					}

@@ -213,7 +213,8 @@ func (h *Host) stageFailed(s *stage) {
 	h.watcher.remove(s.pidfd, s.pidToken)
 	s.close()
 	g := s.group
-	g.stage, g.pid, g.pidfd, g.phase = nil, 0, -1, phaseIdle
+	g.stage, g.pid, g.pidfd = nil, 0, -1
+	h.notStarted(g)
 	h.mu.Unlock()
 	h.send(startFailed(s.work, s.failure(exit)))
 }

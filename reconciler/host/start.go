@@ -56,11 +56,19 @@ func (h *Host) start(w reconciler.Work) answer {
 	a, f := h.launch(g, w)
 	if f != nil {
 		h.mu.Lock()
-		g.phase = phaseIdle
+		h.notStarted(g)
 		h.mu.Unlock()
 		return answer{event: startFailed(w, f)}
 	}
 	return a
+}
+
+// notStarted is for a group whose start has failed: nobody will tell what was said by
+// then. The caller holds mu.
+func (h *Host) notStarted(g *group) {
+	g.phase = phaseIdle
+	h.dropEarly(g)
+	h.dropAside()
 }
 
 func startFailed(w reconciler.Work, f *reconciler.Failure) reconciler.Event {
@@ -77,8 +85,9 @@ func (h *Host) claim(w reconciler.Work) (*group, *reconciler.Failure) {
 	}
 	g.phase, g.run, g.in = phaseStarting, w.Run, h.grouping
 	g.waited, g.looks, g.ticks, g.closed = 0, 0, 0, false
-	g.speaks, g.untold, g.refusedMain, g.pidfdToken = nil, true, false, 0
+	g.speaks, g.untold, g.refusedMain, g.refusedRisky, g.pidfdToken = nil, true, false, false, 0
 	g.lineSeen = false
+	g.status, g.statusDue = nil, time.Time{}
 	h.dropEarly(g)
 	return g, nil
 }

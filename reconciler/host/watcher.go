@@ -156,9 +156,9 @@ func (w *watcher) isClosed() bool {
 	return w.closed
 }
 
-// pause has the goroutine stand still when it is done with what it is at. The
-// answer is closed then. Nothing is lost: what is ready stays ready.
-func (w *watcher) pause() <-chan struct{} {
+// pause has the goroutine stand still when it is done with what it is at. still is
+// closed then, resumed when it goes on. Nothing is lost: what is ready stays ready.
+func (w *watcher) pause() (still, resumed <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.paused == nil {
@@ -169,7 +169,7 @@ func (w *watcher) pause() <-chan struct{} {
 			_, _ = unix.Write(w.alarm, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 		}
 	}
-	return w.paused
+	return w.paused, w.resumed
 }
 
 func (w *watcher) resume() {

@@ -3,6 +3,7 @@ package probe
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -10,42 +11,87 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"svc.d/reconciler"
 	"svc.d/spec"
 )
 
+// chunks is an answer with a body in chunks.
+func chunks(body string) string {
+	return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body
+}
+
 func TestAnswersOverHTTP(t *testing.T) {
 	tests := map[string]struct{ answer, want string }{
-		"a success":                     {ok("fine"), ""},
-		"a success without a length":    {"HTTP/1.1 200 OK\r\n\r\nfine", ""},
-		"a success in chunks":           {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfine\r\n0\r\n\r\n", ""},
-		"no content":                    {"HTTP/1.1 204 No Content\r\n\r\n", ""},
-		"not modified":                  {"HTTP/1.1 304 Not Modified\r\n\r\n", ""},
-		"HTTP/1.0":                      {"HTTP/1.0 200 OK\r\n\r\n", ""},
-		"no reason phrase":              {"HTTP/1.1 200\r\n\r\n", ""},
-		"bare newlines":                 {"HTTP/1.1 200 OK\nContent-Length: 0\n\n", ""},
-		"an interim answer first":       {"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + ok(""), ""},
-		"a failure with its body":       {"HTTP/1.1 503 No\r\nContent-Length: 21\r\n\r\nthe queue\r\nis\x1b[31m full", "HTTP probe failed with statuscode: 503: the queue; is[31m full"},
-		"not found":                     {"HTTP/1.1 404 Not Found\r\n\r\n", "HTTP probe failed with statuscode: 404"},
-		"below 200":                     {"HTTP/1.1 101 Switching\r\n\r\n", "101"},
-		"nothing":                       {"", "the answer was cut off"},
-		"a part of a status line":       {"HTTP/1", "the answer was cut off"},
-		"a header without an end":       {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", "the answer was cut off"},
-		"another protocol":              {"SSH-2.0-OpenSSH_9.2\r\n", "the answer is not HTTP"},
-		"a status that is none":         {"HTTP/1.1 2000 OK\r\n\r\n", "the answer is not HTTP"},
-		"a status that is no number":    {"HTTP/1.1 abc OK\r\n\r\n", "the answer is not HTTP"},
-		"a header that does not end":    {"HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", 1<<20), "the answer is not HTTP"},
-		"a body that is cut off":        {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", ""},
-		"a redirect to another machine": {"HTTP/1.1 302 Found\r\nLocation: http://other.invalid/\r\nContent-Length: 0\r\n\r\n", ""},
-		"a redirect to itself":          {"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n", "10 redirects"},
-		"a redirect to nowhere":         {"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", ""},
+		"a success":                            {ok("fine"), ""},
+		"a success without a length":           {"HTTP/1.1 200 OK\r\n\r\nfine", ""},
+		"a success in chunks":                  {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfine\r\n0\r\n\r\n", ""},
+		"no content":                           {"HTTP/1.1 204 No Content\r\n\r\n", ""},
+		"not modified":                         {"HTTP/1.1 304 Not Modified\r\n\r\n", ""},
+		"HTTP/1.0":                             {"HTTP/1.0 200 OK\r\n\r\n", ""},
+		"no reason phrase":                     {"HTTP/1.1 200\r\n\r\n", ""},
+		"bare newlines":                        {"HTTP/1.1 200 OK\nContent-Length: 0\n\n", ""},
+		"an interim answer first":              {"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + ok(""), ""},
+		"a failure with its body":              {"HTTP/1.1 503 No\r\nContent-Length: 21\r\n\r\nthe queue\r\nis\x1b[31m full", "HTTP probe failed with statuscode: 503: the queue; is[31m full"},
+		"not found":                            {"HTTP/1.1 404 Not Found\r\n\r\n", "HTTP probe failed with statuscode: 404"},
+		"below 200":                            {"HTTP/1.1 101 Switching\r\n\r\n", "101"},
+		"nothing":                              {"", "the answer was cut off"},
+		"a part of a status line":              {"HTTP/1", "the answer was cut off"},
+		"a header without an end":              {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", "the answer was cut off"},
+		"another protocol":                     {"SSH-2.0-OpenSSH_9.2\r\n", "the answer is not HTTP"},
+		"a status that is none":                {"HTTP/1.1 2000 OK\r\n\r\n", "the answer is not HTTP"},
+		"a status that is no number":           {"HTTP/1.1 abc OK\r\n\r\n", "the answer is not HTTP"},
+		"a header that does not end":           {"HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", 1<<20), "the answer is not HTTP"},
+		"a body that is cut off":               {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", "the answer was cut off"},
+		"nothing of a body":                    {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", "the answer was cut off"},
+		"a body of which enough is there":      {"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + strings.Repeat("x", maxBody), ""},
+		"a length that is none":                {"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "does not say where it ends"},
+		"two lengths":                          {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nfine", "does not say where it ends"},
+		"the same length twice":                {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\nfine", ""},
+		"another encoding":                     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nfine", "does not say where it ends"},
+		"chunks that HTTP/1.0 has not":         {"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfine", ""},
+		"no chunk":                             {chunks("0\r\n\r\n"), ""},
+		"chunks with extensions and trailers":  {chunks("4;a=b\r\nfine\r\n00 \r\nA: b\r\n\r\n"), ""},
+		"a chunk that looks like the last":     {chunks("5\r\n0\r\n\r\n"), "the answer was cut off"},
+		"chunks of which enough is there":      {chunks("fffffff\r\n" + strings.Repeat("x", maxBody)), ""},
+		"many chunks of which enough is there": {chunks(strings.Repeat("1\r\nx\r\n", maxBody)), ""},
+		"a chunk that is cut off":              {chunks("5\r\nfine"), "the answer was cut off"},
+		"chunks without the last":              {chunks("4\r\nfine\r\n"), "the answer was cut off"},
+		"chunks without the empty line":        {chunks("4\r\nfine\r\n0\r\n"), "the answer was cut off"},
+		"a chunk without a size":               {chunks("fine\r\n"), "its chunks are damaged"},
+		"a chunk that is longer than its size": {chunks("3\r\nfine\r\n0\r\n\r\n"), "its chunks are damaged"},
+		"a size without end":                   {chunks(strings.Repeat("0", 1<<20)), "it is too long"},
+		"a failure that is cut off":            {"HTTP/1.1 503 No\r\nContent-Length: 100\r\n\r\nbusy", "HTTP probe failed with statuscode: 503: busy"},
+		"a failure in chunks":                  {"HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nbu\r\n2\r\nsy\r\n0\r\n\r\n", "HTTP probe failed with statuscode: 503: busy"},
+		"a redirect that is cut off":           {"HTTP/1.1 302 Found\r\nLocation: http://other.invalid/\r\nContent-Length: 9\r\n\r\n", "unexpected EOF"},
+		"a redirect to another machine":        {"HTTP/1.1 302 Found\r\nLocation: http://other.invalid/\r\nContent-Length: 0\r\n\r\n", ""},
+		"a redirect to itself":                 {"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n", "10 redirects"},
+		"a redirect to nowhere":                {"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			matches(t, newRig(t).made(httpGet(raw(t, test.answer), "/")), test.want)
 		})
 	}
+}
+
+// TestARedirectIsInTheTimeOfItsProbe: each of the answers alone would be.
+func TestARedirectIsInTheTimeOfItsProbe(t *testing.T) {
+	port := listen(t, "tcp", "127.0.0.1:0", func(c net.Conn) {
+		r, err := http.ReadRequest(bufio.NewReader(c))
+		if err != nil {
+			return
+		}
+		time.Sleep(400 * time.Millisecond)
+		if r.URL.Path == "/" {
+			_, _ = io.WriteString(c, "HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n")
+		} else {
+			_, _ = io.WriteString(c, ok(""))
+		}
+	})
+	matches(t, newRig(t).made(httpGet(port, "/there")), "")
+	matches(t, newRig(t).made(httpGet(port, "/")), "no answer within 1s")
 }
 
 func TestARequestIsAsItWasDeclared(t *testing.T) {
@@ -124,7 +170,7 @@ func TestServersThatDoWhatTheyShouldNot(t *testing.T) {
 
 func TestWhatIsExpandedCannotWriteARequest(t *testing.T) {
 	r := newRig(t, func(c *Config) {
-		c.Environment = func(reconciler.ProbeWork) ([]string, *reconciler.Failure) {
+		c.Environment = func(context.Context, reconciler.ProbeWork) ([]string, *reconciler.Failure) {
 			return []string{"LINES=a\r\nX-Evil: 1", "ELSEWHERE=@example.invalid/"}, nil
 		}
 	})

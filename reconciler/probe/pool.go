@@ -28,9 +28,9 @@ type Config struct {
 	// all that it started is killed. It returns the first limit bytes of output, or
 	// so. It must be safe for concurrent use.
 	Exec func(ctx context.Context, w reconciler.ProbeWork, command []string, limit int) ([]byte, reconciler.Exit, *reconciler.Failure)
-	// Environment tells the NAME=value lines of a replica. It must be safe for
-	// concurrent use.
-	Environment func(w reconciler.ProbeWork) ([]string, *reconciler.Failure)
+	// Environment tells the NAME=value lines of a replica, until ctx ends. It must be
+	// safe for concurrent use.
+	Environment func(ctx context.Context, w reconciler.ProbeWork) ([]string, *reconciler.Failure)
 	// Limit is how many probes may be under way at a time; 0 stands for 512.
 	Limit int
 	Log   logr.Logger
@@ -125,7 +125,9 @@ func (p *Pool) begin(w reconciler.ProbeWork) {
 		// Files are read for it: those of a file system that hangs must not hold up
 		// the probes of others.
 		p.group.Go(func() {
-			probe, failure := p.expanded(w, probe)
+			ctx, cancel := context.WithDeadline(p.ctx, deadline)
+			defer cancel()
+			probe, failure := p.expanded(ctx, w, probe)
 			if failure == nil {
 				failure = p.slow(w, probe, timeout, deadline)
 			}
@@ -133,7 +135,7 @@ func (p *Pool) begin(w reconciler.ProbeWork) {
 		})
 		return
 	}
-	probe, failure := p.expanded(w, probe)
+	probe, failure := p.expanded(p.ctx, w, probe)
 	if failure != nil {
 		p.group.Go(func() { p.answer(w, failure) })
 		return
@@ -160,7 +162,8 @@ func (p *Pool) slow(w reconciler.ProbeWork, probe *spec.Probe, timeout time.Dura
 	default:
 		err = check(ctx, probe.GRPC)
 	}
-	if err != nil && ctx.Err() != nil {
+	var unmade *unmadeError
+	if err != nil && ctx.Err() != nil && !errors.As(err, &unmade) {
 		err = late(timeout, err)
 	}
 	return failed(err)
@@ -236,6 +239,8 @@ func (p *Pool) exec(ctx context.Context, w reconciler.ProbeWork, command []strin
 	output, exit, failure := p.config.Exec(ctx, w, command, maxOutput)
 	said := printable(output)
 	switch {
+	case failure != nil && failure.Unmade():
+		return &unmadeError{failure}
 	case ctx.Err() != nil:
 		return &outputError{"was ended", said}
 	case failure != nil:
@@ -251,11 +256,11 @@ func (p *Pool) exec(ctx context.Context, w reconciler.ProbeWork, command []strin
 }
 
 // expanded is the probe with its references expanded.
-func (p *Pool) expanded(w reconciler.ProbeWork, probe *spec.Probe) (*spec.Probe, *reconciler.Failure) {
+func (p *Pool) expanded(ctx context.Context, w reconciler.ProbeWork, probe *spec.Probe) (*spec.Probe, *reconciler.Failure) {
 	if !refers(probe) {
 		return probe, nil
 	}
-	env, failure := p.config.Environment(w)
+	env, failure := p.config.Environment(ctx, w)
 	if failure != nil {
 		return nil, failure
 	}

@@ -112,7 +112,7 @@ func TestNothingIsLeft(t *testing.T) {
 	good := raw(t, ok(""))
 	before := count()
 	for range 3 {
-		p, err := New(Config{Environment: func(reconciler.ProbeWork) ([]string, *reconciler.Failure) { return nil, nil }})
+		p, err := New(Config{Environment: func(context.Context, reconciler.ProbeWork) ([]string, *reconciler.Failure) { return nil, nil }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +139,7 @@ func TestNothingIsLeft(t *testing.T) {
 func TestAFileThatHangsHoldsUpNobodyElse(t *testing.T) {
 	hangs := make(chan struct{})
 	r := newRig(t, func(c *Config) {
-		c.Environment = func(w reconciler.ProbeWork) ([]string, *reconciler.Failure) {
+		c.Environment = func(_ context.Context, w reconciler.ProbeWork) ([]string, *reconciler.Failure) {
 			if len(w.Service.Spec.EnvFrom) > 0 {
 				<-hangs
 			}
@@ -153,4 +153,29 @@ func TestAFileThatHangsHoldsUpNobodyElse(t *testing.T) {
 	s.Spec.LivenessProbe.TimeoutSeconds = 1
 	r.pool.Work() <- reconciler.ProbeWork{Replica: reconciler.ReplicaID{Service: "other"}, Run: 1, Kind: reconciler.ProbeLiveness, Service: s}
 	matches(t, r.made(httpGet(raw(t, ok("")), "/")), "")
+}
+
+// TestFilesThatHangAreAnsweredInTime, and say nothing of the service.
+func TestFilesThatHangAreAnsweredInTime(t *testing.T) {
+	hung := &reconciler.Failure{Reason: reconciler.ReasonEnvFileInvalid, Message: "it hangs"}
+	r := newRig(t, func(c *Config) {
+		c.Environment = func(ctx context.Context, _ reconciler.ProbeWork) ([]string, *reconciler.Failure) {
+			<-ctx.Done()
+			return nil, hung
+		}
+		c.Exec = func(ctx context.Context, _ reconciler.ProbeWork, _ []string, _ int) ([]byte, reconciler.Exit, *reconciler.Failure) {
+			<-ctx.Done()
+			return nil, reconciler.Exit{}, hung
+		}
+	})
+	for name, probe := range map[string]*spec.Probe{"of a field": httpGet("$(PORT)", "/"), "of a command": {Exec: &spec.ExecAction{Command: []string{"x"}}}} {
+		s := &spec.Service{Spec: spec.Defaults()}
+		s.Spec.EnvFrom = []spec.EnvFrom{{File: "/hangs"}}
+		s.Spec.LivenessProbe = probe
+		probe.TimeoutSeconds = 1
+		r.pool.Work() <- reconciler.ProbeWork{Replica: reconciler.ReplicaID{Service: "web"}, Run: 1, Kind: reconciler.ProbeLiveness, Service: s}
+		if e := r.ended(); e.Failure == nil || e.Failure.Reason != hung.Reason {
+			t.Errorf("%s: %+v", name, e.Failure)
+		}
+	}
 }

@@ -19,12 +19,19 @@ type response struct {
 	body   []byte // as far as it is there, at most maxBody
 }
 
-// errMalformed is of an answer that is none of HTTP/1.
-var errMalformed = errors.New("the answer is not HTTP")
+var (
+	// errMalformed is of an answer that is none of HTTP/1.
+	errMalformed = errors.New("the answer is not HTTP")
+	errCutOff    = errors.New("the answer was cut off")
+)
 
 // parseResponse reads what has come of an answer so far; eof says that there is no
 // more. done is false when more of it must come. Nothing is kept of data but by the
 // result.
+//
+// As for the kubelet, an answer whose body ends before it should, or is damaged in its
+// first maxBody bytes, is none. But a status that tells of a failure, or leads
+// elsewhere, says enough.
 func parseResponse(data []byte, eof bool) (r response, done bool, err error) {
 	for {
 		header, rest, whole := cutHeader(data)
@@ -33,7 +40,7 @@ func parseResponse(data []byte, eof bool) (r response, done bool, err error) {
 			case !bytes.HasPrefix(data, []byte("HTTP/1.")[:min(len(data), 7)]), len(data) > maxHeader:
 				return r, true, errMalformed
 			case eof:
-				return r, true, errors.New("the answer was cut off")
+				return r, true, errCutOff
 			}
 			return r, false, nil
 		}
@@ -45,8 +52,11 @@ func parseResponse(data []byte, eof bool) (r response, done bool, err error) {
 			data = rest // an interim answer
 			continue
 		}
-		r.body = rest[:min(len(rest), maxBody)]
-		return r, eof || bodyEnds(r.status, fields, rest), nil
+		r.body, done, err = readBody(line, fields, rest, r.status, eof)
+		if r.status < 200 || r.status >= 300 {
+			err = nil
+		}
+		return r, done, err
 	}
 }
 
@@ -81,31 +91,4 @@ func statusOf(line []byte) (int, error) {
 		return 0, errMalformed
 	}
 	return int(status), nil
-}
-
-// bodyEnds reports whether the body is there as far as it is wanted, by RFC 9112, 6.3.
-func bodyEnds(status int, fields, body []byte) bool {
-	if len(body) >= maxBody || status == 204 || status == 304 || status == 101 {
-		return true
-	}
-	length, chunked := int64(-1), false
-	for line := range bytes.Lines(fields) {
-		name, value, found := bytes.Cut(line, []byte(":"))
-		if !found {
-			continue
-		}
-		value = bytes.TrimSpace(value)
-		switch {
-		case bytes.EqualFold(name, []byte("Content-Length")):
-			if n, err := strconv.ParseInt(string(value), 10, 64); err == nil && n >= 0 {
-				length = n
-			}
-		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
-			chunked = true
-		}
-	}
-	if chunked {
-		return bytes.HasSuffix(body, []byte("0\r\n\r\n"))
-	}
-	return length >= 0 && int64(len(body)) >= length
 }

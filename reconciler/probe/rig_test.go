@@ -27,7 +27,7 @@ func newRig(t *testing.T, change ...func(*Config)) *rig {
 		Exec: func(context.Context, reconciler.ProbeWork, []string, int) ([]byte, reconciler.Exit, *reconciler.Failure) {
 			return nil, reconciler.Exit{}, nil
 		},
-		Environment: func(reconciler.ProbeWork) ([]string, *reconciler.Failure) {
+		Environment: func(context.Context, reconciler.ProbeWork) ([]string, *reconciler.Failure) {
 			return []string{"HOST=127.0.0.1", "EMPTY="}, nil
 		},
 	}
