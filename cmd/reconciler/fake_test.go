@@ -80,6 +80,8 @@ type bench struct {
 	found map[string]string
 	mute  bool   // it tells no configuration
 	stop  func() // ends the daemon
+	gone  func() // ends its front
+	front *front
 }
 
 // newBench serves the engine until the test ends. Its manifests are those that
@@ -106,7 +108,11 @@ func newBench(t *testing.T, manifests string) *bench {
 	if err := os.Mkdir(b.state(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	listener, err := api.Listen(b.state())
+	inner := filepath.Join(b.dir, "inner")
+	if err := os.Mkdir(inner, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := api.Listen(inner)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +138,10 @@ func newBench(t *testing.T, manifests string) *bench {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx, listener) }()
+	b.front = &front{bench: b}
+	b.front.serve(t, b.state(), inner)
 	b.stop = sync.OnceFunc(func() {
+		b.gone()
 		cancel()
 		if err := <-served; err != nil {
 			t.Error(err)
@@ -182,6 +191,7 @@ func running(t *testing.T, s *spec.Service) status.Service {
 		service.Status.ReplicaStatuses = append(service.Status.ReplicaStatuses, status.Replica{
 			Name: id.String(), Ordinal: i, Phase: status.PhaseRunning,
 			Since: now.Add(-time.Hour), Started: now.Add(-time.Hour), Pid: 1000 + i, Updated: true,
+			Ready: true, ReadySince: now.Add(-time.Hour),
 		})
 	}
 	return service
@@ -197,7 +207,10 @@ func (b *bench) run(args ...string) string {
 	var stdout, stderr bytes.Buffer
 	env := map[string]string{stateDirEnv: b.state(), "HOME": "/home/somebody"}
 	a := &app{stdout: &stdout, stderr: &stderr, env: func(k string) string { return env[k] }, now: func() time.Time { return now }}
-	code := a.run(b.t.Context(), slices.Clone(args))
+	ctx, cancel := context.WithCancel(b.t.Context())
+	defer cancel()
+	b.front.over = cancel
+	code := a.run(ctx, slices.Clone(args))
 	var out strings.Builder
 	out.WriteString("$ reconciler " + strings.Join(args, " ") + "\n")
 	out.WriteString(stdout.String())

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+)
+
+const document1 = `{"kind":"ServiceList","items":[
+	{"metadata":{"name":"web","labels":{"app.kubernetes.io/name":"x"}},"status":{"phase":"Running","readyReplicas":12345678,"load":0.5}},
+	{"metadata":{"name":"db"},"status":{"phase":"Failed","conditions":[{"type":"Ready","status":"False"}]}}]}`
+
+func TestTemplatesAreKubectls(t *testing.T) {
+	tests := map[string]struct{ template, want string }{
+		"a field":                     {"{.kind}", "ServiceList"},
+		"a path without braces":       {".kind", "ServiceList"},
+		"a path without a dot":        {"kind", "ServiceList"},
+		"an element":                  {"{.items[1].metadata.name}", "db"},
+		"the last element":            {"{.items[-1:].metadata.name}", "db"},
+		"all elements":                {"{.items[*].metadata.name}", "web db"},
+		"a large number":              {"{.items[0].status.readyReplicas}", "12345678"},
+		"a fraction":                  {"{.items[0].status.load}", "0.5"},
+		"a filter by text":            {`{.items[?(@.status.phase=="Failed")].metadata.name}`, "db"},
+		"a filter by number":          {`{.items[?(@.status.readyReplicas>5)].metadata.name}`, "web"},
+		"a range":                     {`{range .items[*]}{.metadata.name}{"\t"}{.status.phase}{"\n"}{end}`, "web\tRunning\ndb\tFailed\n"},
+		"a label with dots":           {`{.items[0].metadata.labels.app\.kubernetes\.io/name}`, "x"},
+		"literals around":             {"first: {.items[0].metadata.name}!", "first: web!"},
+		"what is not there":           {"{.items[0].status.nothing}", ""},
+		"an object":                   {"{.items[1].status.conditions[0]}", `{"status":"False","type":"Ready"}`},
+		"a recursive descent":         {"{..phase}", "Running Failed"},
+		"several fields":              {"{.items[0]['metadata.name', 'status.phase']}", "web Running"},
+		"a comparison across nothing": {`{.items[?(@.status.nothing=="x")].metadata.name}`, ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			parsed, err := parseTemplate("output jsonpath", test.template)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := decoded(json.RawMessage(document1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out bytes.Buffer
+			if err := parsed.write(&out, data); err != nil {
+				t.Fatal(err)
+			}
+			if out.String() != test.want {
+				t.Errorf("got %q, want %q", out.String(), test.want)
+			}
+		})
+	}
+}
+
+func TestATemplateThatIsNoneIsExplained(t *testing.T) {
+	tests := map[string]string{
+		"":                  `cannot use --output "": it is empty; write a path as in '{.status.phase}'`,
+		"{.kind":            `cannot use --output "{.kind": unclosed action; write a path as in '{.status.phase}'`,
+		"{.items[?(@.a==)]": `cannot use --output "{.items[?(@.a==)]": unrecognized character in action: U+003D '='; write a path as in '{.status.phase}'`,
+		"{range .items[*]}": "",
+	}
+	for template, want := range tests {
+		_, err := parseTemplate("output", template)
+		if want == "" {
+			continue // found when it is filled in
+		}
+		if err == nil || err.Error() != want {
+			t.Errorf("%q: got %v, want %s", template, err, want)
+		}
+	}
+}
+
+func FuzzTemplate(f *testing.F) {
+	for _, seed := range []string{"{.kind}", "{range .items[*]}{.metadata.name}{end}", `{.items[?(@.a=="b")].c}`, "{..name}", "{.items[-1:]}", "{['a','b']}", `{"\n"}`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, source string) {
+		parsed, err := parseTemplate("output", source)
+		if err != nil {
+			return
+		}
+		data, err := decoded(json.RawMessage(document1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = parsed.write(new(bytes.Buffer), data)
+		_, _ = parsed.find(data)
+	})
+}
+
+func TestValuesAreComparedByWhatTheyAre(t *testing.T) {
+	ordered := []any{nil, int64(2), 2.5, int64(10), "2026-01-02T15:04:05Z", "2026-01-02T15:04:05.1Z", "a", "b"}
+	for i := range ordered {
+		for j := range ordered {
+			if i == 0 || (i < 4) == (j < 4) || j == 0 {
+				want := 0
+				switch {
+				case i < j:
+					want = -1
+				case i > j:
+					want = 1
+				}
+				if got := compareValues(ordered[i], ordered[j]); got != want {
+					t.Errorf("compareValues(%v, %v) = %d, want %d", ordered[i], ordered[j], got, want)
+				}
+			}
+		}
+	}
+}
