@@ -32,6 +32,7 @@ type front struct {
 	// there are no more, the run is interrupted.
 	watches []string
 	over    context.CancelFunc
+	silent  bool // instead of the interruption
 	asked   []string
 }
 
@@ -84,7 +85,9 @@ func (f *front) watch(w http.ResponseWriter, r *http.Request, collection string)
 	f.asked = append(f.asked, fmt.Sprintf("%s after %s, labels %q, fields %q", collection, query.Get("resourceVersion"), query.Get("labelSelector"), query.Get("fieldSelector")))
 	if len(f.watches) == 0 {
 		f.mu.Unlock()
-		f.over()
+		if !f.silent {
+			f.over()
+		}
 		<-r.Context().Done()
 		return
 	}

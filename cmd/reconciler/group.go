@@ -15,8 +15,9 @@ import (
 // they are shown.
 type group struct {
 	kind     kind
-	names    []string // that were asked for; empty: all
-	selected bool     // by a selector
+	names    []string          // that were asked for; empty: all
+	selected bool              // by a selector
+	wanted   func(object) bool // what of a watch is shown; nil: all
 	objects  []object
 	revision string
 }
@@ -179,7 +180,7 @@ func (a *app) watch(ctx context.Context, client *api.Client, g *group, flags *ge
 	f.Lost = a.lost
 	err = f.Run(ctx, func(e status.WatchEvent) error {
 		o, err := newObject(e.Object)
-		if err != nil || len(g.names) > 0 && !slices.Contains(g.names, o.meta.Name) {
+		if err != nil || len(g.names) > 0 && !slices.Contains(g.names, o.meta.Name) || g.wanted != nil && !g.wanted(o) {
 			return err
 		}
 		return p.changed(g.kind, o, e.Type)
