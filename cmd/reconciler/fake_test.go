@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -207,6 +208,10 @@ func (b *bench) run(args ...string) string {
 	var stdout, stderr bytes.Buffer
 	env := map[string]string{stateDirEnv: b.state(), "HOME": "/home/somebody"}
 	a := &app{stdout: &stdout, stderr: &stderr, env: func(k string) string { return env[k] }, now: func() time.Time { return now }}
+	a.enter = func(plan *status.ExecPlan, argv []string) error {
+		fmt.Fprintf(&stdout, "enters %s: %q\n", plan.Replica, argv)
+		return nil
+	}
 	ctx, cancel := context.WithCancel(b.t.Context())
 	defer cancel()
 	b.front.over = cancel

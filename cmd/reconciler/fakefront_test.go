@@ -60,6 +60,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	collection, ok := strings.CutPrefix(r.URL.Path, "/apis/svc.d/v1/")
 	query := r.URL.Query()
 	switch {
+	case r.Method == http.MethodPost && strings.HasSuffix(collection, "/exec"):
+		replica := strings.TrimSuffix(strings.TrimPrefix(collection, "replicas/"), "/exec")
+		answerJSON(w, status.ExecPlan{APIVersion: spec.APIVersion, Kind: "ExecPlan", Replica: replica})
+		return
 	case r.Method != http.MethodGet || !ok:
 	case query.Get("watch") != "":
 		f.watch(w, r, collection)

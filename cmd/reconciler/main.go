@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"svc.d/reconciler/host"
+	"svc.d/status"
 )
 
 func main() {
@@ -21,7 +22,7 @@ func main() {
 		host.RunExecStage()
 	}
 	caught := catchEarly()
-	a := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now, caught: caught}
+	a := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now, caught: caught, enter: enter}
 	os.Exit(a.run(context.Background(), os.Args[1:]))
 }
 
@@ -36,6 +37,8 @@ type app struct {
 	caught chan os.Signal
 	// trial has the daemon understand its flags, fill this in, and do nothing.
 	trial *daemonConfig
+	// enter replaces this process by a command beside a replica (host.Enter).
+	enter func(plan *status.ExecPlan, argv []string) error
 }
 
 // exit is an error with an exit code of its own. An empty one has been reported.
@@ -72,4 +75,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 		fmt.Fprintln(a.stderr, "error: "+err.Error())
 	}
 	return code
+}
+
+// enter is host.Enter once there is one.
+func enter(plan *status.ExecPlan, _ []string) error {
+	return fmt.Errorf("cannot run a command beside %s: this version cannot do it yet", plan.Replica)
 }

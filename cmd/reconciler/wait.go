@@ -150,7 +150,7 @@ func (a *app) waitFor(ctx context.Context, names []string, flags *waitFlags, g *
 	if err != nil {
 		return err
 	}
-	targets, unknown, err := a.waitTargets(s, names, flags, g)
+	targets, unknown, err := a.waitTargets(ctx, s, names, flags, g)
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func (a *app) waitFor(ctx context.Context, names []string, flags *waitFlags, g *
 }
 
 // waitTargets are what the command line names, as KIND/NAME.
-func (a *app) waitTargets(s *situation, names []string, flags *waitFlags, g *goal) (targets []string, unknown, err error) {
+func (a *app) waitTargets(ctx context.Context, s *situation, names []string, flags *waitFlags, g *goal) (targets []string, unknown, err error) {
 	if (flags.all || flags.selector != "") == (len(names) > 0) {
 		return nil, nil, errors.New("cannot tell what to wait for: give names, as in `reconciler wait web --for=condition=Ready`, labels (-l), or --all")
 	}
@@ -196,16 +196,12 @@ func (a *app) waitTargets(s *situation, names []string, flags *waitFlags, g *goa
 	if len(names) > 0 {
 		return targets, unknown, nil
 	}
-	var selector selector
-	if flags.selector != "" {
-		if selector, err = parseSelector(flags.selector); err != nil {
-			return nil, nil, err
-		}
+	chosen, err := s.collection(ctx, kindServices, api.Selection{Labels: flags.selector})
+	if err != nil {
+		return nil, nil, err
 	}
-	for i := range s.services {
-		if selector.matches(s.services[i].Metadata.Labels) {
-			targets = append(targets, string(kindServices)+"/"+s.services[i].Metadata.Name)
-		}
+	for i := range chosen.objects {
+		targets = append(targets, string(kindServices)+"/"+chosen.objects[i].meta.Name)
 	}
 	if len(targets) == 0 && !g.delete {
 		return nil, nil, errors.New("cannot wait: no matching services found; `reconciler get --show-labels` lists all")

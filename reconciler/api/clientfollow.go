@@ -40,7 +40,7 @@ type Follower struct {
 func (c *Client) Follow(collection string, s Selection, after *Objects) (*Follower, error) {
 	f := &Follower{client: c, collection: collection, selection: s, revision: after.Metadata.ResourceVersion, known: map[string]json.RawMessage{}}
 	for _, item := range after.Items {
-		m, err := metadataOf(item)
+		m, err := metadataIn(item)
 		if err != nil {
 			return nil, err
 		}
@@ -100,7 +100,7 @@ func passing(err error) bool {
 // remember what has happened since. told says that the daemon had something to say.
 func (f *Follower) once(ctx context.Context, tell func(status.WatchEvent) error) (told bool, err error) {
 	s, err := f.client.watch(ctx, f.collection, f.selection, f.revision)
-	if expired(err) {
+	if isExpired(err) {
 		return true, f.again(ctx, tell)
 	}
 	if err != nil {
@@ -112,7 +112,7 @@ func (f *Follower) once(ctx context.Context, tell func(status.WatchEvent) error)
 		switch {
 		case errors.Is(err, io.EOF):
 			return told, nil
-		case expired(err):
+		case isExpired(err):
 			return true, f.again(ctx, tell)
 		case err != nil:
 			return told, err
@@ -124,14 +124,14 @@ func (f *Follower) once(ctx context.Context, tell func(status.WatchEvent) error)
 	}
 }
 
-func expired(err error) bool {
+func isExpired(err error) bool {
 	var failure *status.Failure
 	return errors.As(err, &failure) && failure.Reason == status.FailureExpired
 }
 
 // take notes an event and tells it.
 func (f *Follower) take(e status.WatchEvent, tell func(status.WatchEvent) error) error {
-	m, err := metadataOf(e.Object)
+	m, err := metadataIn(e.Object)
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (f *Follower) again(ctx context.Context, tell func(status.WatchEvent) error
 	f.known = map[string]json.RawMessage{}
 	var news []status.WatchEvent
 	for _, item := range list.Items {
-		m, err := metadataOf(item)
+		m, err := metadataIn(item)
 		if err != nil {
 			return err
 		}
@@ -181,7 +181,7 @@ func (f *Follower) again(ctx context.Context, tell func(status.WatchEvent) error
 		switch {
 		case wasThere && !sameRevision(last, m):
 			news = append(news, status.WatchEvent{Type: status.WatchModified, Object: item})
-		case !wasThere && (f.collection != "events" || later(m.ResourceVersion, before)):
+		case !wasThere && (f.collection != "events" || isLater(m.ResourceVersion, before)):
 			news = append(news, status.WatchEvent{Type: status.WatchAdded, Object: item})
 		}
 	}
@@ -200,19 +200,19 @@ func (f *Follower) again(ctx context.Context, tell func(status.WatchEvent) error
 }
 
 func sameRevision(last json.RawMessage, m status.Metadata) bool {
-	before, err := metadataOf(last)
+	before, err := metadataIn(last)
 	return err == nil && before.ResourceVersion == m.ResourceVersion && before.UID == m.UID
 }
 
-// later tells whether one revision comes after another, which may be of an earlier
+// isLater tells whether one revision comes after another, which may be of an earlier
 // daemon.
-func later(revision, than string) bool {
+func isLater(revision, than string) bool {
 	a, errA := strconv.ParseUint(revision, 10, 64)
 	b, errB := strconv.ParseUint(than, 10, 64)
 	return errA != nil || errB != nil || a > b
 }
 
-func metadataOf(object json.RawMessage) (status.Metadata, error) {
+func metadataIn(object json.RawMessage) (status.Metadata, error) {
 	var o struct {
 		Metadata status.Metadata `json:"metadata"`
 	}

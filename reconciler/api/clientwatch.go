@@ -58,14 +58,14 @@ func collectionPath(collection string, s Selection, query url.Values) string {
 // maxWatchLine is far above the largest object.
 const maxWatchLine = 64 << 20
 
-// stream is the answer to one watch.
-type stream struct {
+// watchStream is the answer to one watch.
+type watchStream struct {
 	body   io.ReadCloser
 	reader *bufio.Reader
 }
 
 // watch asks for all that changes after a revision, with bookmarks.
-func (c *Client) watch(ctx context.Context, collection string, s Selection, since string) (*stream, error) {
+func (c *Client) watch(ctx context.Context, collection string, s Selection, since string) (*watchStream, error) {
 	path := collectionPath(collection, s, url.Values{
 		"watch": {"true"}, "allowWatchBookmarks": {"true"}, "resourceVersion": {since},
 	})
@@ -86,12 +86,12 @@ func (c *Client) watch(ctx context.Context, collection string, s Selection, sinc
 		}
 		return nil, failureIn(response, text)
 	}
-	return &stream{body: response.Body, reader: bufio.NewReader(response.Body)}, nil
+	return &watchStream{body: response.Body, reader: bufio.NewReader(response.Body)}, nil
 }
 
 // next is the next event. io.EOF is the stream's end, however it came. An ERROR is
 // returned as its failure.
-func (s *stream) next() (status.WatchEvent, error) {
+func (s *watchStream) next() (status.WatchEvent, error) {
 	var e status.WatchEvent
 	line, err := s.line()
 	if err != nil {
@@ -110,7 +110,7 @@ func (s *stream) next() (status.WatchEvent, error) {
 	return e, nil
 }
 
-func (s *stream) line() ([]byte, error) {
+func (s *watchStream) line() ([]byte, error) {
 	var line []byte
 	for {
 		part, err := s.reader.ReadSlice('\n')
@@ -129,4 +129,9 @@ func (s *stream) line() ([]byte, error) {
 	}
 }
 
-func (s *stream) close() { s.body.Close() }
+func (s *watchStream) close() { s.body.Close() }
+
+// ExecPlan tells what a command needs that is to run beside a replica.
+func (c *Client) ExecPlan(ctx context.Context, replica string) (*status.ExecPlan, error) {
+	return call[status.ExecPlan](ctx, c, http.MethodPost, "/apis/svc.d/v1/replicas/"+url.PathEscape(replica)+"/exec", nil)
+}
