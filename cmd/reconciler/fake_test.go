@@ -31,11 +31,15 @@ type fakeEngine struct {
 	snapshot reconciler.Snapshot
 	commands []reconciler.Command
 	pruned   int
+	look     func() // at each question
 }
 
 func (f *fakeEngine) Snapshot(_ context.Context, names ...string) (*reconciler.Snapshot, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.look != nil {
+		f.look()
+	}
 	s := f.snapshot
 	s.Services = nil
 	for _, service := range f.snapshot.Services {
@@ -83,6 +87,11 @@ type bench struct {
 	stop  func() // ends the daemon
 	gone  func() // ends its front
 	front *front
+	// stdin and editor are what a person does, settle is how long the daemon has.
+	stdin  string
+	editor func(text string) string
+	settle time.Duration
+	seen   string // what the editor showed
 }
 
 // newBench serves the engine until the test ends. Its manifests are those that
@@ -208,6 +217,14 @@ func (b *bench) run(args ...string) string {
 	var stdout, stderr bytes.Buffer
 	env := map[string]string{stateDirEnv: b.state(), "HOME": "/home/somebody"}
 	a := &app{stdout: &stdout, stderr: &stderr, env: func(k string) string { return env[k] }, now: func() time.Time { return now }}
+	a.stdin, a.settle = strings.NewReader(b.stdin), b.settle
+	a.editor = func(_, path string) error {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(path, []byte(b.editor(string(text))), 0o600)
+	}
 	a.enter = func(plan *status.ExecPlan, argv []string) error {
 		fmt.Fprintf(&stdout, "enters %s: %q\n", plan.Replica, argv)
 		return nil

@@ -22,12 +22,16 @@ func main() {
 		host.RunExecStage()
 	}
 	caught := catchEarly()
-	a := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now, caught: caught, enter: enter}
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now, caught: caught, enter: enter, settle: settlePatience, editor: openEditor}
 	os.Exit(a.run(context.Background(), os.Args[1:]))
 }
 
+// settlePatience is far above what the daemon takes for a new manifest.
+const settlePatience = 5 * time.Second
+
 // app is one run of the program: what it may touch of the process.
 type app struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(string) string
 	now            func() time.Time
@@ -39,6 +43,10 @@ type app struct {
 	trial *daemonConfig
 	// enter replaces this process by a command beside a replica (host.Enter).
 	enter func(plan *status.ExecPlan, argv []string) error
+	// editor has a person edit a file.
+	editor func(editor, path string) error
+	// settle is how long the daemon has to take up what was written.
+	settle time.Duration
 }
 
 // exit is an error with an exit code of its own. An empty one has been reported.
