@@ -144,19 +144,28 @@ func (a *app) readDeliveries(name string, recursive bool) ([]*delivery, error) {
 // manifestFiles are the files of a directory that a daemon would read, in order of
 // their names.
 func manifestFiles(dir string, recursive bool) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read manifests: %w", err)
+	}
 	var files []string
-	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		info, err := os.Stat(path)
 		switch {
 		case err != nil:
-			return fmt.Errorf("cannot read manifests: %w", err)
-		case e.IsDir() && path != dir && (!recursive || strings.HasPrefix(e.Name(), ".")):
-			return filepath.SkipDir
-		case !e.IsDir() && looksLikeManifest(e.Name()) && filepath.Ext(e.Name()) != ".ini":
+			return nil, fmt.Errorf("cannot read manifests: %w", err)
+		case info.IsDir() && recursive && !strings.HasPrefix(e.Name(), "."):
+			more, err := manifestFiles(path, true)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, more...)
+		case !info.IsDir() && looksLikeManifest(e.Name()) && filepath.Ext(e.Name()) != ".ini":
 			files = append(files, path)
 		}
-		return nil
-	})
-	return files, err
+	}
+	return files, nil
 }
 
 func exists(path string) bool {

@@ -15,9 +15,8 @@ import (
 
 // eventsFlags are the flags of "events".
 type eventsFlags struct {
-	watch, noHeaders bool
-	about, output    string
-	types            []string
+	watch, noHeaders     bool
+	about, output, types string
 }
 
 func (a *app) events() *cobra.Command {
@@ -42,7 +41,7 @@ remembers the latest; the output of services is told by "reconciler logs".`,
 	fs := cmd.Flags()
 	fs.SortFlags = false
 	fs.StringVar(&flags.about, "for", "", "only those of a service and its replicas, or of one replica: `NAME[-N]`")
-	fs.StringSliceVar(&flags.types, "types", nil, "only those of these `types`: Normal, Warning")
+	fs.StringVar(&flags.types, "types", "", "only those of these `types`: Normal, Warning")
 	fs.BoolVarP(&flags.watch, "watch", "w", false, "go on with what happens from now on")
 	fs.StringVarP(&flags.output, "output", "o", "", "the `form`: json, yaml, name or jsonpath=TEMPLATE")
 	fs.BoolVar(&flags.noHeaders, "no-headers", false, "no line with the names of columns")
@@ -99,7 +98,11 @@ func (f *eventsFlags) nothing() string {
 // filter tells which events are wanted. Names are not looked up: a service that is
 // gone has events, too.
 func (f *eventsFlags) filter() (func(object) bool, error) {
-	for _, t := range f.types {
+	var types []string
+	if f.types != "" {
+		types = strings.Split(f.types, ",")
+	}
+	for _, t := range types {
 		if err := oneOf("types", t, "", string(status.EventNormal), string(status.EventWarning)); err != nil {
 			return nil, err
 		}
@@ -116,7 +119,7 @@ func (f *eventsFlags) filter() (func(object) bool, error) {
 		if json.Unmarshal(o.raw, &e) != nil {
 			return true // whoever prints it says what is wrong
 		}
-		isType := len(f.types) == 0 || slices.ContainsFunc(f.types, func(t string) bool { return strings.EqualFold(t, string(e.Type)) })
+		isType := len(types) == 0 || slices.ContainsFunc(types, func(t string) bool { return strings.EqualFold(t, string(e.Type)) })
 		return isType && (f.about == "" || about.kind != kindReplicas && e.Of("Service", about.plain) ||
 			about.kind != kindServices && e.Of("Replica", about.plain))
 	}, nil

@@ -88,8 +88,12 @@ func (p *printer) sort(objects []object) error {
 	if p.sortBy == nil {
 		return nil
 	}
-	keys := make(map[string]any, len(objects))
+	type keyed struct {
+		object
+		key any
+	}
 	found := false
+	all := make([]*keyed, len(objects))
 	for i := range objects {
 		data, err := decoded(objects[i].raw)
 		if err != nil {
@@ -99,14 +103,18 @@ func (p *printer) sort(objects []object) error {
 		if err != nil {
 			return err
 		}
+		all[i] = &keyed{object: objects[i]}
 		if len(values) > 0 {
-			keys[objects[i].meta.Name], found = values[0], true
+			all[i].key, found = values[0], true
 		}
 	}
 	if !found && len(objects) > 0 {
 		return errors.New("cannot sort: nothing has the field of --sort-by; `reconciler get -o yaml` shows which there are")
 	}
-	slices.SortStableFunc(objects, func(a, b object) int { return compareValues(keys[a.meta.Name], keys[b.meta.Name]) })
+	slices.SortStableFunc(all, func(a, b *keyed) int { return compareValues(a.key, b.key) })
+	for i := range all {
+		objects[i] = all[i].object
+	}
 	return nil
 }
 

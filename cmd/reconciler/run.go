@@ -18,10 +18,9 @@ stays running. With --dry-run the manifest is only printed, to begin one's own.`
 
 // runFlags are the flags of "run".
 type runFlags struct {
-	replicas                 int32
-	env                      []string
-	labels                   map[string]string
-	restart, workdir, dryRun string
+	replicas                         int32
+	env                              []string
+	labels, restart, workdir, dryRun string
 }
 
 func (a *app) runService() *cobra.Command {
@@ -45,7 +44,7 @@ func (a *app) runService() *cobra.Command {
 	fs.SortFlags = false
 	fs.Int32Var(&flags.replicas, "replicas", 1, "how many run")
 	fs.StringArrayVar(&flags.env, "env", nil, "a `NAME=VALUE` of the environment; may be repeated")
-	fs.StringToStringVarP(&flags.labels, "labels", "l", nil, "`labels`, as in app=web,tier=front")
+	fs.StringVarP(&flags.labels, "labels", "l", "", "`labels`, as in app=web,tier=front")
 	fs.StringVar(&flags.restart, "restart", "", "the `policy`: Always, OnFailure or Never (default Always)")
 	fs.StringVar(&flags.workdir, "workdir", "", "the `folder` in which it starts (default /)")
 	addDryRun(cmd, &flags.dryRun)
@@ -66,6 +65,13 @@ type newMetadata struct {
 	Labels map[string]string `json:"labels,omitempty"`
 }
 
+func (m *newMetadata) set(key, value string) {
+	if m.Labels == nil {
+		m.Labels = map[string]string{}
+	}
+	m.Labels[key] = value
+}
+
 type newSpec struct {
 	Replicas      *int32        `json:"replicas,omitempty"`
 	Command       []string      `json:"command"`
@@ -77,7 +83,16 @@ type newSpec struct {
 // manifest makes the text. A program given by a path is meant from where the person
 // is.
 func (f *runFlags) manifest(name string, command []string, replicas bool) ([]byte, error) {
-	m := newManifest{APIVersion: spec.APIVersion, Kind: spec.KindService, Metadata: newMetadata{name, f.labels}}
+	m := newManifest{APIVersion: spec.APIVersion, Kind: spec.KindService, Metadata: newMetadata{Name: name}}
+	for part := range strings.SplitSeq(f.labels, ",") {
+		key, value, ok := strings.Cut(part, "=")
+		if !ok && f.labels != "" {
+			return nil, fmt.Errorf("cannot use --labels %q: they are given as in app=web,tier=front", f.labels)
+		}
+		if ok {
+			m.Metadata.set(key, value)
+		}
+	}
 	m.Spec = newSpec{Command: command, RestartPolicy: f.restart}
 	for _, path := range []*string{&command[0], &f.workdir} {
 		if strings.Contains(*path, "/") || path == &f.workdir && *path != "" {

@@ -1,12 +1,12 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -186,10 +186,9 @@ func (f *Follower) again(ctx context.Context, tell func(status.WatchEvent) error
 		}
 	}
 	var deleted []status.WatchEvent
-	for _, last := range gone {
-		deleted = append(deleted, status.WatchEvent{Type: status.WatchDeleted, Object: last})
+	for _, name := range slices.Sorted(maps.Keys(gone)) {
+		deleted = append(deleted, status.WatchEvent{Type: status.WatchDeleted, Object: gone[name]})
 	}
-	slices.SortFunc(deleted, func(a, b status.WatchEvent) int { return cmp.Compare(string(a.Object), string(b.Object)) })
 	f.revision = list.Metadata.ResourceVersion
 	for _, e := range append(deleted, news...) {
 		if err := tell(e); err != nil {
