@@ -22,7 +22,7 @@ func main() {
 		host.RunExecStage()
 	}
 	caught := catchEarly()
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now, caught: caught, enter: enter, settle: settlePatience, editor: openEditor}
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now, caught: caught, enter: enter, settle: settlePatience, editor: openEditor, sample: topSample}
 	os.Exit(a.run(context.Background(), os.Args[1:]))
 }
 
@@ -45,6 +45,9 @@ type app struct {
 	enter func(plan *status.ExecPlan, argv []string) error
 	// editor has a person edit a file.
 	editor func(editor, path string) error
+	// meter measures what replicas use, sample is how long for a single picture.
+	meter  *meter
+	sample time.Duration
 	// settle is how long the daemon has to take up what was written.
 	settle time.Duration
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -147,17 +146,24 @@ func unknownName(services []status.Service, name, plain string) error {
 	return fmt.Errorf("%s (`reconciler get` lists all %d)", text, len(services))
 }
 
-// closest is the name most like the given one, or empty when none is near.
+// closest is the name of a service most like the given one, or empty when none is near.
 func closest(services []status.Service, name string) string {
-	if len(services) == 0 {
-		return ""
+	names := make([]string, len(services))
+	for i := range services {
+		names[i] = services[i].Metadata.Name
 	}
-	near := func(s status.Service) int { return distance(s.Metadata.Name, name) }
-	best := slices.MinFunc(services, func(a, b status.Service) int { return cmp.Compare(near(a), near(b)) })
-	if near(best) > max(1, len(name)/3) {
-		return ""
+	return nearest(names, name)
+}
+
+// nearest is the word most like the given one, or empty when none is near.
+func nearest(words []string, word string) string {
+	best, least := "", max(1, len(word)/3)+1
+	for _, w := range words {
+		if d := distance(w, word); d < least {
+			best, least = w, d
+		}
 	}
-	return best.Metadata.Name
+	return best
 }
 
 // distance counts the letters to insert, delete, replace or swap with their
