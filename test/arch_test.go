@@ -53,7 +53,6 @@ var daemonModules = map[string]string{
 	"github.com/coreos/go-systemd/v22": "sd_notify and the watchdog, as systemd has them; 3 kB",
 	"golang.org/x/sys":                 "pidfd, epoll, inotify, leases, statfs; 19 kB",
 	"golang.org/x/term":                "is this a terminal, and how wide; 1 kB",
-	"k8s.io/client-go":                 "util/jsonpath alone: kubectl's templates for -o and --sort-by; 98 kB of the binary",
 	"go.yaml.in/yaml/v3":               "YAML with the position of every value; 202 kB",
 }
 

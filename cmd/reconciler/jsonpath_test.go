@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"testing"
 )
 
@@ -21,6 +22,21 @@ func TestTemplatesAreKubectls(t *testing.T) {
 		"a large number":              {"{.items[0].status.readyReplicas}", "12345678"},
 		"a fraction":                  {"{.items[0].status.load}", "0.5"},
 		"a filter by text":            {`{.items[?(@.status.phase=="Failed")].metadata.name}`, "db"},
+		"the last but one":            {"{.items[-2].metadata.name}", "web"},
+		"some elements":               {"{.items[0:1].metadata.name}", "web"},
+		"elements of a union":         {"{.items[1,0].metadata.name}", "db web"},
+		"a filter by what is there":   {`{.items[?(@.status.conditions)].metadata.name}`, "db"},
+		"a filter by what is not":     {`{.items[?(@.status.phase!="Failed")].metadata.name}`, "web"},
+		"a filter against a path":     {`{.items[?(@.metadata.name==$.items[0].metadata.name)].status.phase}`, "Running"},
+		"a filter in single quotes":   {`{.items[?(@.metadata.name=='db')].status.phase}`, "Failed"},
+		"a filter within a path":      {`{.items[1].status.conditions[?(@.type=="Ready")].status}`, "False"},
+		"a range without a star":      {`{range .items}{.metadata.name},{end}`, "web,db,"},
+		"a range within a range":      {`{range .items[*]}{.metadata.name}:{range .status.conditions[*]}{.type}{end};{end}`, "web:;db:Ready;"},
+		"the root within a range":     {`{range .items[*]}{$.kind} {end}`, "ServiceList ServiceList "},
+		"the value itself":            {`{range .items[*].metadata.name}<{.}>{end}{range .items[*].metadata.name}<{@}>{end}`, "<web><db><web><db>"},
+		"all fields":                  {`{.items[1].metadata.*}`, "db"},
+		"spaces":                      {`{ range .items[ 0 ] }{ .metadata.name }{ end }`, "web"},
+		"escapes":                     {`{"a\tb"}{'c"d\n'}`, "a\tbc\"d\n"},
 		"a filter by number":          {`{.items[?(@.status.readyReplicas>5)].metadata.name}`, "web"},
 		"a range":                     {`{range .items[*]}{.metadata.name}{"\t"}{.status.phase}{"\n"}{end}`, "web\tRunning\ndb\tFailed\n"},
 		"a label with dots":           {`{.items[0].metadata.labels.app\.kubernetes\.io/name}`, "x"},
@@ -54,17 +70,25 @@ func TestTemplatesAreKubectls(t *testing.T) {
 
 func TestATemplateThatIsNoneIsExplained(t *testing.T) {
 	tests := map[string]string{
-		"":                  `cannot use --output "": it is empty; write a path as in '{.status.phase}'`,
-		"{.kind":            `cannot use --output "{.kind": unclosed action; write a path as in '{.status.phase}'`,
-		"{.items[?(@.a==)]": `cannot use --output "{.items[?(@.a==)]": unrecognized character in action: U+003D '='; write a path as in '{.status.phase}'`,
-		"{range .items[*]}": "",
+		"":                               "it is empty",
+		"{.kind":                         "unclosed action: a } is missing",
+		"{kind}":                         `"kind}" is no path: it begins with a dot`,
+		"{.items[}":                      "a bracket takes a number, *, a slice as in 0:2, a quoted name, or a filter ?(...)",
+		"{.items[0}":                     "unclosed bracket: a ] is missing, or what stands in it is not understood",
+		"{.items['a}":                    "unclosed quote in a bracket",
+		"{.items[?(@.a==)]}":             `")]}" is not understood in a filter: write a path (@.name), a number, or a text in quotes`,
+		"{.items[?(@.a=~'x')]}":          `"=~'x')]}" is not understood in a filter: write one as in [?(@.type=="Ready")]`,
+		"{.items[?(@.a && @.b)]}":        `"&& @.b)]}" is not understood in a filter: write one as in [?(@.type=="Ready")]`,
+		"{range .items[*]}":              "a {range} has no {end}",
+		"{end}":                          "there is an {end} without a {range}",
+		"{.a} {.b .c}":                   `".c}" is not understood after a path`,
+		`{"a}`:                           "unclosed quote",
+		"{.a..}":                         "the name of a field is missing after a dot",
+		"{.items[99999999999999999999]}": `"99999999999999999999..." is no number`,
 	}
 	for template, want := range tests {
-		_, err := parseTemplate("output", template)
-		if want == "" {
-			continue // found when it is filled in
-		}
-		if err == nil || err.Error() != want {
+		want = fmt.Sprintf("cannot use --output %q: %s; write a path as in '{.status.phase}'", template, want)
+		if _, err := parseTemplate("output", template); err == nil || err.Error() != want {
 			t.Errorf("%q: got %v, want %s", template, err, want)
 		}
 	}

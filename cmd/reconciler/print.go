@@ -19,9 +19,9 @@ type printer struct {
 	out        io.Writer
 	now        func() time.Time
 	form       string // "", wide, json, yaml, name, jsonpath or custom-columns
-	template   *template
+	template   template
 	columns    []column
-	sortBy     *template
+	sortBy     template
 	noHeaders  bool
 	showLabels bool
 	showKind   bool // several kinds are shown
@@ -34,7 +34,7 @@ type printer struct {
 // column is one of -o custom-columns.
 type column struct {
 	name string
-	path *template
+	path template
 }
 
 // outputs are the forms that -o takes.

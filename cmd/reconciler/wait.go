@@ -127,7 +127,7 @@ func (o *object) has(name, value string) (bool, error) {
 }
 
 // leads tells whether a path leads to a value, or to any.
-func (o *object) leads(t *template, value string, given bool) (bool, error) {
+func (o *object) leads(t template, value string, given bool) (bool, error) {
 	data, err := decoded(o.raw)
 	if err != nil {
 		return false, err
