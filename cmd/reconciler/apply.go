@@ -62,7 +62,7 @@ func (a *app) apply() *cobra.Command {
 
 // addDryRun adds kubectl's flag; its words mean the same here.
 func addDryRun(cmd *cobra.Command, value *string) {
-	cmd.Flags().StringVar(value, "dry-run", "none", "only tell what would be done: `client`, server or none")
+	cmd.Flags().StringVar(value, "dry-run", "none", "only tell what would be done, by a `strategy`: client, server or none")
 	cmd.Flags().Lookup("dry-run").NoOptDefVal = "client"
 }
 

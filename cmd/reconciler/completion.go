@@ -9,8 +9,8 @@ import (
 const completionLong = `Print a script that teaches a shell to complete commands, flags, and the names of
 services and replicas, for which the daemon is asked.
 
-  bash   . <(reconciler completion bash)                                    in ~/.bashrc
-  zsh    . <(reconciler completion zsh)                                     in ~/.zshrc
+  bash   . <(reconciler completion bash)   in ~/.bashrc; it needs the package bash-completion
+  zsh    . <(reconciler completion zsh)    in ~/.zshrc, after compinit
   fish   reconciler completion fish > ~/.config/fish/completions/reconciler.fish`
 
 func (a *app) completion() *cobra.Command {
