@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	webManifest  = "apiVersion: svc.d/v1\nkind: Service\nmetadata: {name: web}\nspec: {command: [/usr/bin/web]}\n"
-	newManifest1 = "# kept\napiVersion: svc.d/v1\nkind: Service\nmetadata: {name: new}\nspec: {command: [/usr/bin/new], replicas: 2}\n"
+	webManifest = "apiVersion: svc.d/v1\nkind: Service\nmetadata: {name: web}\nspec: {command: [/usr/bin/web]}\n"
+	newcomer    = "# kept\napiVersion: svc.d/v1\nkind: Service\nmetadata: {name: new}\nspec: {command: [/usr/bin/new], replicas: 2}\n"
 )
 
 // manifest is one of a service.
@@ -83,10 +83,10 @@ func TestAppliesPrintWhatIsKept(t *testing.T) {
 		prepare func(*bench)
 		args    []string
 	}{
-		"apply of a new service":         {put("x.yaml", newManifest1), []string{"apply", "-f", "$DIR/x.yaml"}},
-		"apply of a new service dry":     {put("x.yaml", newManifest1), []string{"apply", "-f", "$DIR/x.yaml", "--dry-run"}},
-		"apply of a secret keeps it one": {func(b *bench) { b.write("x.yaml", newManifest1); chmod(b, "x.yaml", 0o600) }, []string{"apply", "-f", "$DIR/x.yaml"}},
-		"apply of standard input":        {func(b *bench) { b.stdin = newManifest1 }, []string{"apply", "-f", "-"}},
+		"apply of a new service":         {put("x.yaml", newcomer), []string{"apply", "-f", "$DIR/x.yaml"}},
+		"apply of a new service dry":     {put("x.yaml", newcomer), []string{"apply", "-f", "$DIR/x.yaml", "--dry-run"}},
+		"apply of a secret keeps it one": {func(b *bench) { b.write("x.yaml", newcomer); chmod(b, "x.yaml", 0o600) }, []string{"apply", "-f", "$DIR/x.yaml"}},
+		"apply of standard input":        {func(b *bench) { b.stdin = newcomer }, []string{"apply", "-f", "-"}},
 		"apply of JSON": {func(b *bench) {
 			b.stdin = `{"apiVersion":"svc.d/v1","kind":"Service","metadata":{"name":"new"},"spec":{"command":["x"]}}`
 		}, []string{"apply", "-f", "-"}},
@@ -94,22 +94,22 @@ func TestAppliesPrintWhatIsKept(t *testing.T) {
 		"apply of an edit":                     {put("x.yml", strings.Replace(fleet, "/data", "/other", 1)), []string{"apply", "-f", "$DIR/x.yml"}},
 		"apply of a comment":                   {put("x.yaml", "# new\n"+fleet), []string{"apply", "-f", "$DIR/x.yaml"}},
 		"apply to the file that declares it":   {both(alone, put("x.yaml", manifest("cache", "command: [redis-server], replicas: 2"))), []string{"apply", "-f", "$DIR/x.yaml"}},
-		"apply of a directory":                 {both(put("d/a.yaml", newManifest1), put("d/b.yaml", manifest("more", "command: [x]")), put("d/.c.yaml", "no"), put("d/sub/d.yaml", "no")), []string{"apply", "-f", "$DIR/d"}},
+		"apply of a directory":                 {both(put("d/a.yaml", newcomer), put("d/b.yaml", manifest("more", "command: [x]")), put("d/.c.yaml", "no"), put("d/sub/d.yaml", "no")), []string{"apply", "-f", "$DIR/d"}},
 		"apply of an empty directory":          {func(b *bench) { mkdir(b, "d") }, []string{"apply", "-f", "$DIR/d"}},
 		"apply of one of several in a file":    {put("x.yaml", webManifest), []string{"apply", "-f", "$DIR/x.yaml"}},
 		"apply of what two files declare":      {both(alone, put("x.yaml", webManifest+"---\n"+manifest("cache", "command: [x]"))), []string{"apply", "-f", "$DIR/x.yaml"}},
-		"apply of one service twice":           {both(put("d/a.yaml", newManifest1), put("d/b.yaml", newManifest1)), []string{"apply", "-f", "$DIR/d"}},
-		"apply where another file is":          {both(put("svc.d/new.yaml", manifest("other", "command: [x]")), put("x.yaml", newManifest1)), []string{"apply", "-f", "$DIR/x.yaml"}},
-		"apply over what is broken":            {both(put("svc.d/new.yaml", manifest("new", "comand: [x]")), put("x.yaml", newManifest1)), []string{"apply", "-f", "$DIR/x.yaml"}},
-		"apply of a mistake writes nothing":    {both(put("d/a.yaml", newManifest1), put("d/b.yaml", manifest("more", "comand: [x]"))), []string{"apply", "-f", "$DIR/d"}},
+		"apply of one service twice":           {both(put("d/a.yaml", newcomer), put("d/b.yaml", newcomer)), []string{"apply", "-f", "$DIR/d"}},
+		"apply where another file is":          {both(put("svc.d/new.yaml", manifest("other", "command: [x]")), put("x.yaml", newcomer)), []string{"apply", "-f", "$DIR/x.yaml"}},
+		"apply over what is broken":            {both(put("svc.d/new.yaml", manifest("new", "comand: [x]")), put("x.yaml", newcomer)), []string{"apply", "-f", "$DIR/x.yaml"}},
+		"apply of a mistake writes nothing":    {both(put("d/a.yaml", newcomer), put("d/b.yaml", manifest("more", "comand: [x]"))), []string{"apply", "-f", "$DIR/d"}},
 		"apply of a circle writes nothing":     {both(put("d/a.yaml", manifest("a", "command: [x], dependsOn: [{name: b}]")), put("d/b.yaml", manifest("b", "command: [x], dependsOn: [{name: a}]"))), []string{"apply", "-f", "$DIR/d"}},
 		"apply of a document of others":        {put("x.yaml", "apiVersion: apps/v1\nkind: Deployment\n"), []string{"apply", "-f", "$DIR/x.yaml"}},
 		"apply of a configuration":             {put("x.yaml", configurationHead+"prune: Obey\n"), []string{"apply", "-f", "$DIR/x.yaml"}},
 		"apply of nothing":                     {nil, []string{"apply"}},
 		"apply of a word":                      {nil, []string{"apply", "x.yaml"}},
 		"apply of what is not there":           {nil, []string{"apply", "-f", "$DIR/nowhere.yaml"}},
-		"apply into a linked directory":        {both(put("x.yaml", newManifest1), linked), []string{"apply", "-f", "$DIR/x.yaml"}},
-		"apply over a link":                    {both(put("x.yaml", newManifest1), put("elsewhere.yaml", manifest("new", "command: [x]")), link("elsewhere.yaml", "svc.d/linked.yaml")), []string{"apply", "-f", "$DIR/x.yaml"}},
+		"apply into a linked directory":        {both(put("x.yaml", newcomer), linked), []string{"apply", "-f", "$DIR/x.yaml"}},
+		"apply over a link":                    {both(put("x.yaml", newcomer), put("elsewhere.yaml", manifest("new", "command: [x]")), link("elsewhere.yaml", "svc.d/linked.yaml")), []string{"apply", "-f", "$DIR/x.yaml"}},
 		"run writes a manifest":                {nil, []string{"run", "new", "--replicas", "2", "--env", "PORT=8080", "--env", "A=b=c", "-l", "app=new", "--restart=OnFailure", "--", "python3", "-m", "http.server", "8080"}},
 		"run prints a manifest":                {nil, []string{"run", "new", "--dry-run", "--", "sleep", "1000"}},
 		"run of what is declared":              {nil, []string{"run", "web", "--", "sleep"}},
@@ -183,7 +183,7 @@ func TestApplyAwaitsTheDaemon(t *testing.T) {
 		want   string
 	}{
 		"it takes the manifest up": {func(b *bench) {
-			parsed := spec.Parse(filepath.Join(b.dir, "svc.d/new.yaml"), []byte(newManifest1))
+			parsed := spec.Parse(filepath.Join(b.dir, "svc.d/new.yaml"), []byte(newcomer))
 			b.engine.snapshot.Services = append(b.engine.snapshot.Services, running(t, parsed.Services[0]))
 		}, time.Minute, "\nservice.svc.d/new created\n"},
 		"it does not trust it": {func(b *bench) {
@@ -194,7 +194,7 @@ func TestApplyAwaitsTheDaemon(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, fleet)
-			b.write("x.yaml", newManifest1)
+			b.write("x.yaml", newcomer)
 			b.settle = test.settle
 			b.engine.look = func() {
 				if exists(filepath.Join(b.dir, "svc.d/new.yaml")) && test.looks != nil {

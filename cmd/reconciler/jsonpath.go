@@ -70,9 +70,6 @@ func (t template) fill(out *bytes.Buffer, root, current any) error {
 		if err != nil {
 			return err
 		}
-		if list, ok := only(values).([]any); ok && part.loop {
-			values = list
-		}
 		for n, v := range values {
 			switch {
 			case part.loop:
@@ -85,13 +82,6 @@ func (t template) fill(out *bytes.Buffer, root, current any) error {
 			}
 			out.WriteString(text(v))
 		}
-	}
-	return nil
-}
-
-func only(values []any) any {
-	if len(values) == 1 {
-		return values[0]
 	}
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-const document1 = `{"kind":"ServiceList","items":[
+const listing = `{"kind":"ServiceList","items":[
 	{"metadata":{"name":"web","labels":{"app.kubernetes.io/name":"x"}},"status":{"phase":"Running","readyReplicas":12345678,"load":0.5}},
 	{"metadata":{"name":"db"},"status":{"phase":"Failed","conditions":[{"type":"Ready","status":"False"}]}}]}`
 
@@ -30,7 +30,7 @@ func TestTemplatesAreKubectls(t *testing.T) {
 		"a filter against a path":     {`{.items[?(@.metadata.name==$.items[0].metadata.name)].status.phase}`, "Running"},
 		"a filter in single quotes":   {`{.items[?(@.metadata.name=='db')].status.phase}`, "Failed"},
 		"a filter within a path":      {`{.items[1].status.conditions[?(@.type=="Ready")].status}`, "False"},
-		"a range without a star":      {`{range .items}{.metadata.name},{end}`, "web,db,"},
+		"a range over a list as one":  {`{range .items}{.metadata.name},{end}`, ","},
 		"a range within a range":      {`{range .items[*]}{.metadata.name}:{range .status.conditions[*]}{.type}{end};{end}`, "web:;db:Ready;"},
 		"the root within a range":     {`{range .items[*]}{$.kind} {end}`, "ServiceList ServiceList "},
 		"the value itself":            {`{range .items[*].metadata.name}<{.}>{end}{range .items[*].metadata.name}<{@}>{end}`, "<web><db><web><db>"},
@@ -53,7 +53,7 @@ func TestTemplatesAreKubectls(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			data, err := decoded(json.RawMessage(document1))
+			data, err := decoded(json.RawMessage(listing))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -103,7 +103,7 @@ func FuzzTemplate(f *testing.F) {
 		if err != nil {
 			return
 		}
-		data, err := decoded(json.RawMessage(document1))
+		data, err := decoded(json.RawMessage(listing))
 		if err != nil {
 			t.Fatal(err)
 		}
