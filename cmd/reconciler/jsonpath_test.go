@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -91,6 +92,20 @@ func TestATemplateThatIsNoneIsExplained(t *testing.T) {
 		if _, err := parseTemplate("output", template); err == nil || err.Error() != want {
 			t.Errorf("%q: got %v, want %s", template, err, want)
 		}
+	}
+}
+
+func TestAPathThatGrowsWithoutBoundIsRefused(t *testing.T) {
+	parsed, err := parseTemplate("output", "{"+strings.Repeat("..*", 30)+"}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := decoded(json.RawMessage("[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parsed.find(data); err == nil || err.Error() != "cannot follow the path: the path leads to too many values" {
+		t.Errorf("got %v", err)
 	}
 }
 
