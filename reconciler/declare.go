@@ -66,7 +66,7 @@ func (l *Loop) want(r *record, want *spec.Service) {
 	r.want = want
 	r.facts = ObserveService(r.facts, e)
 	l.changed(r)
-	l.know(r) // others may name its files already
+	l.know(r)   // others may name its files already
 	if !fresh { // its manifest tells all that there is to know
 		l.keepAll(r)
 	}

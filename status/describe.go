@@ -24,6 +24,20 @@ func Describe(w io.Writer, s *Service, problems []Problem, now time.Time) error 
 	return err
 }
 
+// DescribeReplica writes all that is known of one replica of a service.
+func DescribeReplica(w io.Writer, s *Service, r *Replica, now time.Time) error {
+	var out strings.Builder
+	d := description{&out, now}
+	d.line(0, "Name", r.Name)
+	d.line(0, "Service", s.Metadata.Name)
+	d.line(0, "Manifest", s.file())
+	d.facts(0, r)
+	d.line(0, "Cgroup", or(r.Cgroup))
+	d.exits(r.Exits)
+	_, err := io.WriteString(w, out.String())
+	return err
+}
+
 type description struct {
 	out *strings.Builder
 	now time.Time
@@ -103,35 +117,51 @@ func (d description) replicas(replicas []Replica) {
 
 func (d description) replica(r *Replica) {
 	fmt.Fprintf(d.out, "  %s:\n", r.Name)
-	d.line(2, "Phase", string(r.Phase))
+	d.facts(2, r)
+}
+
+// exits lists the latest ends that nobody asked for.
+func (d description) exits(exits []Exit) {
+	if len(exits) == 0 {
+		d.line(0, "Exits", none)
+		return
+	}
+	d.out.WriteString("Exits (that nobody asked for):\n")
+	for i := range exits {
+		fmt.Fprintf(d.out, "  %s\n", d.exit(&exits[i]))
+	}
+}
+
+func (d description) facts(depth int, r *Replica) {
+	d.line(depth, "Phase", string(r.Phase))
 	if r.Reason != "" {
-		d.line(2, "Reason", r.Reason)
+		d.line(depth, "Reason", r.Reason)
 	}
 	if r.Message != "" {
-		d.line(2, "Message", r.Message)
+		d.line(depth, "Message", r.Message)
 	}
-	d.line(2, "Since", ago(r.Since, d.now))
+	d.line(depth, "Since", ago(r.Since, d.now))
 	if !r.Next.IsZero() {
-		d.line(2, "Next", ago(r.Next, d.now))
+		d.line(depth, "Next", ago(r.Next, d.now))
 	}
 	if r.Pid != 0 {
-		d.line(2, "Pid", strconv.Itoa(int(r.Pid)))
-		d.line(2, "Started", ago(r.Started, d.now))
-		d.line(2, "Up to date", yesNo(r.Updated, "no, runs an earlier version of its manifest"))
-		d.line(2, "Ready", d.isReady(r))
+		d.line(depth, "Pid", strconv.Itoa(int(r.Pid)))
+		d.line(depth, "Started", ago(r.Started, d.now))
+		d.line(depth, "Up to date", yesNo(r.Updated, "no, runs an earlier version of its manifest"))
+		d.line(depth, "Ready", d.isReady(r))
 		if r.Init != "" {
-			d.line(2, "Init", r.Init)
+			d.line(depth, "Init", r.Init)
 		}
 		if r.Status != "" {
-			d.line(2, "Says", printable(r.Status))
+			d.line(depth, "Says", printable(r.Status))
 		}
 	}
-	d.line(2, "Restarts", strconv.FormatInt(r.Restarts, 10))
+	d.line(depth, "Restarts", strconv.FormatInt(r.Restarts, 10))
 	if r.LastExit != nil {
-		d.line(2, "Last exit", d.exit(r.LastExit))
+		d.line(depth, "Last exit", d.exit(r.LastExit))
 	}
 	for _, p := range r.Processes {
-		d.line(2, "Left over", p.String())
+		d.line(depth, "Left over", p.String())
 	}
 }
 

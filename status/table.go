@@ -5,8 +5,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 )
 
 // none stands where there is nothing to show, as in kubectl.
@@ -15,45 +15,66 @@ const none = "<none>"
 // maxPids is how many process ids a cell of the table shows before it counts.
 const maxPids = 4
 
-// WriteTable writes the services as kubectl would, one a line. wide adds
-// columns. Ages are counted to now.
-func WriteTable(w io.Writer, services []Service, now time.Time, wide bool) error {
-	t := newTable(w)
+// ServiceHeader names the columns of Service.Row.
+func ServiceHeader(wide bool) []string {
 	header := []string{"NAME", "READY", "STATUS", "RESTARTS", "AGE"}
 	if wide {
 		header = append(header, "PIDS", "REASON", "FILE", "MESSAGE")
 	}
-	t.row(header...)
-	for i := range services {
-		s := &services[i]
-		cells := []string{s.Metadata.Name, s.ready(), s.Shown(), s.restarts(now), s.age(now)}
-		if wide {
-			cells = append(cells, s.pids(), or(s.Status.Reason), s.file(), or(s.Status.Message))
-		}
-		t.row(cells...)
-	}
-	return t.flush()
+	return header
 }
 
-// WriteNames writes one "service.svc.d/NAME" a line, which every command takes
-// as a name.
-func WriteNames(w io.Writer, services []Service) error {
-	for i := range services {
-		if _, err := fmt.Fprintln(w, NamePrefix+services[i].Metadata.Name); err != nil {
-			return err
-		}
+// Row is the service in the columns of a table, as kubectl would have them. Ages
+// are counted to now.
+func (s *Service) Row(now time.Time, wide bool) []string {
+	cells := []string{s.Metadata.Name, s.ready(), s.Shown(), s.restarts(now), age(s.Metadata.CreationTimestamp, now)}
+	if wide {
+		cells = append(cells, s.pids(), or(s.Status.Reason), s.file(), or(s.Status.Message))
 	}
-	return nil
+	return cells
 }
 
-// NamePrefix is what `-o name` puts before a service's name.
-const NamePrefix = "service.svc.d/"
+// ReplicaHeader names the columns of ReplicaObject.Row.
+func ReplicaHeader(wide bool) []string {
+	header := []string{"NAME", "READY", "STATUS", "RESTARTS", "AGE"}
+	if wide {
+		header = append(header, "PID", "REASON", "MESSAGE")
+	}
+	return header
+}
+
+// Row is the replica in the columns of a table, as kubectl shows a pod. The age is
+// that of its process.
+func (o *ReplicaObject) Row(now time.Time, wide bool) []string {
+	r := &o.Status
+	ready := "0/1"
+	if r.Ready {
+		ready = "1/1"
+	}
+	cells := []string{o.Metadata.Name, ready, shown(r.Phase, r.Reason), restarts(now, r), age(r.Started, now)}
+	if wide {
+		pid := none
+		if r.Pid != 0 {
+			pid = strconv.Itoa(int(r.Pid))
+		}
+		cells = append(cells, pid, or(r.Reason), or(r.Message))
+	}
+	return cells
+}
+
+// NamePrefix and ReplicaPrefix are what "-o name" puts before a name; every command
+// takes such names.
+const (
+	NamePrefix    = "service.svc.d/"
+	ReplicaPrefix = "replica.svc.d/"
+)
 
 // Shown is what sums up a service in a column: its phase, and the reason where
 // that tells more, as nodes have it ("Ready,SchedulingDisabled"). For what is
 // pending the reason is enough, as for a pod's "ContainerCreating".
-func (s *Service) Shown() string {
-	phase, reason := s.Status.Phase, s.Status.Reason
+func (s *Service) Shown() string { return shown(s.Status.Phase, s.Status.Reason) }
+
+func shown(phase Phase, reason string) string {
 	switch {
 	case phase == "":
 		return "Unknown"
@@ -78,12 +99,19 @@ func (s *Service) ready() string {
 	return fmt.Sprintf("%d/%d", s.Status.ReadyReplicas, s.Status.DesiredReplicas)
 }
 
-// restarts is the sum over the replicas, with the time since the latest.
 func (s *Service) restarts(now time.Time) string {
+	replicas := make([]*Replica, len(s.Status.ReplicaStatuses))
+	for i := range replicas {
+		replicas[i] = &s.Status.ReplicaStatuses[i]
+	}
+	return restarts(now, replicas...)
+}
+
+// restarts is the sum over replicas, with the time since the latest.
+func restarts(now time.Time, replicas ...*Replica) string {
 	var count int64
 	var last time.Time
-	for i := range s.Status.ReplicaStatuses {
-		r := &s.Status.ReplicaStatuses[i]
+	for _, r := range replicas {
 		count += r.Restarts
 		if r.LastExit != nil && r.LastExit.At.After(last) {
 			last = r.LastExit.At
@@ -95,11 +123,11 @@ func (s *Service) restarts(now time.Time) string {
 	return fmt.Sprintf("%d (%s ago)", count, Age(now.Sub(last)))
 }
 
-func (s *Service) age(now time.Time) string {
-	if s.Metadata.CreationTimestamp.IsZero() {
+func age(since, now time.Time) string {
+	if since.IsZero() {
 		return none
 	}
-	return Age(now.Sub(s.Metadata.CreationTimestamp))
+	return Age(now.Sub(since))
 }
 
 func (s *Service) pids() string {
@@ -129,21 +157,52 @@ func or(text string) string {
 	return text
 }
 
-// table aligns columns with three blanks between them, as kubectl does.
-type table struct {
-	tw *tabwriter.Writer
+// Table aligns columns as kubectl does: three blanks between them. What was flushed
+// stays as it is; later rows keep its columns, and make them wider where they must.
+type Table struct {
+	w      io.Writer
+	gap    int
+	widths []int
+	rows   [][]string
 }
 
-func newTable(w io.Writer) table {
-	return table{tabwriter.NewWriter(w, 6, 4, 3, ' ', 0)}
-}
+// minColumn is the width of a narrow column with its blanks.
+const minColumn = 6
 
-// row writes one line; a tab or a line's end within a cell becomes a blank.
-func (t table) row(cells ...string) {
+// NewTable returns a table that is written to w.
+func NewTable(w io.Writer) *Table { return &Table{w: w, gap: 3} }
+
+func newTable(w io.Writer) *Table { return NewTable(w) }
+
+func (t *Table) row(cells ...string) { t.Row(cells...) }
+func (t *Table) flush() error        { return t.Flush() }
+
+// Row adds one line; a tab or a line's end within a cell becomes a blank.
+func (t *Table) Row(cells ...string) {
+	row := make([]string, len(cells))
 	for i, cell := range cells {
-		cells[i] = strings.NewReplacer("\t", " ", "\n", " ", "\r", " ", "\f", " ", "\v", " ").Replace(cell)
+		row[i] = strings.NewReplacer("\t", " ", "\n", " ", "\r", " ", "\f", " ", "\v", " ").Replace(cell)
+		if i == len(t.widths) {
+			t.widths = append(t.widths, minColumn)
+		}
+		t.widths[i] = max(t.widths[i], utf8.RuneCountInString(row[i])+t.gap)
 	}
-	fmt.Fprintln(t.tw, strings.Join(cells, "\t"))
+	t.rows = append(t.rows, row)
 }
 
-func (t table) flush() error { return t.tw.Flush() }
+// Flush writes the rows since the last time.
+func (t *Table) Flush() error {
+	var out strings.Builder
+	for _, row := range t.rows {
+		for i, cell := range row {
+			out.WriteString(cell)
+			if i < len(row)-1 {
+				out.WriteString(strings.Repeat(" ", t.widths[i]-utf8.RuneCountInString(cell)))
+			}
+		}
+		out.WriteString("\n")
+	}
+	t.rows = t.rows[:0]
+	_, err := io.WriteString(t.w, out.String())
+	return err
+}

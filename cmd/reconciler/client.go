@@ -39,6 +39,7 @@ func withHint(err error) error {
 type situation struct {
 	client   *api.Client
 	services []status.Service
+	revision string // of the list of services
 	daemon   *status.Daemon
 }
 
@@ -56,7 +57,7 @@ func (a *app) ask(ctx context.Context) (*situation, error) {
 	if err != nil {
 		return nil, withHint(err)
 	}
-	return &situation{client, list.Items, daemon}, nil
+	return &situation{client, list.Items, list.Metadata.ResourceVersion, daemon}, nil
 }
 
 // problemsOf are those of a service and of its file.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"net"
@@ -208,12 +209,16 @@ spec: {command: [redis-server], replicas: 2}
 		"prune without confirmation":                           {troubled, []string{"prune"}},
 		"prune with confirmation":                              {troubled, []string{"prune", "--confirm"}},
 		"diff of what is in force":                             {nil, []string{"diff"}},
-		"diff of an edited directory":                          {func(b *bench) { b.write("svc.d/all.yaml", edited) }, []string{"diff"}},
-		"diff of a file covers only that file":                 {func(b *bench) { b.write("cache.yaml", edited) }, []string{"diff", "$DIR/cache.yaml"}},
-		"diff of another directory":                            {func(b *bench) { b.write("other/all.yaml", fleet) }, []string{"diff", "$DIR/other"}},
-		"diff of a broken file stops nothing":                  {func(b *bench) { b.write("svc.d/all.yaml", misspelt) }, []string{"diff"}},
-		"diff of two paths":                                    {nil, []string{"diff", "a", "b"}},
-		"diff with an unknown flag":                            {nil, []string{"diff", "--bogus"}},
+		"diff of values that are not shown": {func(b *bench) {
+			web := b.service("web")
+			web.Spec = bytes.Replace(web.Spec, []byte(`"value":"true"`), []byte(`"value":"<redacted>"`), 1)
+		}, []string{"diff"}},
+		"diff of an edited directory":          {func(b *bench) { b.write("svc.d/all.yaml", edited) }, []string{"diff"}},
+		"diff of a file covers only that file": {func(b *bench) { b.write("cache.yaml", edited) }, []string{"diff", "$DIR/cache.yaml"}},
+		"diff of another directory":            {func(b *bench) { b.write("other/all.yaml", fleet) }, []string{"diff", "$DIR/other"}},
+		"diff of a broken file stops nothing":  {func(b *bench) { b.write("svc.d/all.yaml", misspelt) }, []string{"diff"}},
+		"diff of two paths":                    {nil, []string{"diff", "a", "b"}},
+		"diff with an unknown flag":            {nil, []string{"diff", "--bogus"}},
 		"diff leaves a service to the file that provides it": {
 			func(b *bench) { b.write("svc.d/a.yaml", strings.Split(edited, "---")[0]) }, []string{"diff"},
 		},

@@ -96,19 +96,24 @@ func (s *situation) read(ctx context.Context, where placement, recursive bool) (
 	if where.dir && !slices.ContainsFunc(m.problems, func(p spec.Problem) bool { return p.File == file }) {
 		return m, nil
 	}
-	report, err := s.client.Configuration(ctx)
-	var failure *status.Failure
-	if errors.As(err, &failure) && failure.Reason == status.FailureNotFound {
-		return m, nil // a daemon of an earlier version, which has none
-	}
-	if err != nil {
-		return nil, withHint(err)
-	}
-	defaults, err := defaultsOf(report)
+	defaults, err := s.defaults(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return readManifests(paths, recursive, where.parse, defaults)
+}
+
+// defaults are what services mean under the daemon's configuration.
+func (s *situation) defaults(ctx context.Context) (spec.Spec, error) {
+	report, err := s.client.Configuration(ctx)
+	var failure *status.Failure
+	if errors.As(err, &failure) && failure.Reason == status.FailureNotFound {
+		return spec.Defaults(), nil // a daemon of an earlier version, which has none
+	}
+	if err != nil {
+		return spec.Spec{}, withHint(err)
+	}
+	return defaultsOf(report)
 }
 
 // report writes the plan and returns its exit code.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,11 +31,15 @@ type fakeEngine struct {
 	snapshot reconciler.Snapshot
 	commands []reconciler.Command
 	pruned   int
+	look     func() // at each question
 }
 
 func (f *fakeEngine) Snapshot(_ context.Context, names ...string) (*reconciler.Snapshot, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.look != nil {
+		f.look()
+	}
 	s := f.snapshot
 	s.Services = nil
 	for _, service := range f.snapshot.Services {
@@ -80,6 +85,13 @@ type bench struct {
 	found map[string]string
 	mute  bool   // it tells no configuration
 	stop  func() // ends the daemon
+	gone  func() // ends its front
+	front *front
+	// stdin and editor are what a person does, settle is how long the daemon has.
+	stdin  string
+	editor func(text string) string
+	settle time.Duration
+	seen   string // what the editor showed
 }
 
 // newBench serves the engine until the test ends. Its manifests are those that
@@ -106,7 +118,11 @@ func newBench(t *testing.T, manifests string) *bench {
 	if err := os.Mkdir(b.state(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	listener, err := api.Listen(b.state())
+	inner := filepath.Join(b.dir, "inner")
+	if err := os.Mkdir(inner, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := api.Listen(inner)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +148,10 @@ func newBench(t *testing.T, manifests string) *bench {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx, listener) }()
+	b.front = &front{bench: b}
+	b.front.serve(t, b.state(), inner)
 	b.stop = sync.OnceFunc(func() {
+		b.gone()
 		cancel()
 		if err := <-served; err != nil {
 			t.Error(err)
@@ -182,6 +201,7 @@ func running(t *testing.T, s *spec.Service) status.Service {
 		service.Status.ReplicaStatuses = append(service.Status.ReplicaStatuses, status.Replica{
 			Name: id.String(), Ordinal: i, Phase: status.PhaseRunning,
 			Since: now.Add(-time.Hour), Started: now.Add(-time.Hour), Pid: 1000 + i, Updated: true,
+			Ready: true, ReadySince: now.Add(-time.Hour),
 		})
 	}
 	return service
@@ -197,7 +217,23 @@ func (b *bench) run(args ...string) string {
 	var stdout, stderr bytes.Buffer
 	env := map[string]string{stateDirEnv: b.state(), "HOME": "/home/somebody"}
 	a := &app{stdout: &stdout, stderr: &stderr, env: func(k string) string { return env[k] }, now: func() time.Time { return now }}
-	code := a.run(b.t.Context(), slices.Clone(args))
+	a.stdin, a.settle = strings.NewReader(b.stdin), b.settle
+	a.meter, a.sample = &meter{proc: filepath.Join(b.dir, "proc"), cgroups: filepath.Join(b.dir, "cgroups")}, time.Microsecond
+	a.editor = func(_, path string) error {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(path, []byte(b.editor(string(text))), 0o600)
+	}
+	a.enter = func(plan *status.ExecPlan, argv []string) error {
+		fmt.Fprintf(&stdout, "enters %s: %q\n", plan.Replica, argv)
+		return nil
+	}
+	ctx, cancel := context.WithCancel(b.t.Context())
+	defer cancel()
+	b.front.over = cancel
+	code := a.run(ctx, slices.Clone(args))
 	var out strings.Builder
 	out.WriteString("$ reconciler " + strings.Join(args, " ") + "\n")
 	out.WriteString(stdout.String())

@@ -16,8 +16,9 @@ func (a *app) kill() *cobra.Command {
 		Long: `Send a signal to the main process of each replica of a service, or only of the
 replica NAME-N. If that ends it, it is started again as after any end that
 nobody asked for; to end it and keep it so, use "reconciler stop".`,
-		Example: "  reconciler kill -s SIGUSR1 web-0",
-		Args:    needNames("kill -s SIGUSR1 web"),
+		Example:           "  reconciler kill -s SIGUSR1 web-0",
+		Args:              needNames("kill -s SIGUSR1 web"),
+		ValidArgsFunction: a.completeNames(true),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			signal, ok := spec.ParseSignal(name)
 			if !ok {

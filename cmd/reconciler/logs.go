@@ -37,10 +37,11 @@ type logsFlags struct {
 func (a *app) logs() *cobra.Command {
 	var flags logsFlags
 	cmd := &cobra.Command{
-		Use:     "logs {NAME[-N]... | -l LABELS | --all}",
-		Short:   "Print what services have written",
-		Long:    logsLong,
-		Example: logsExample,
+		Use:               "logs {NAME[-N]... | -l LABELS | --all}",
+		Short:             "Print what services have written",
+		Long:              logsLong,
+		Example:           logsExample,
+		ValidArgsFunction: a.completeNames(true),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if err := flags.check(names); err != nil {
 				return err

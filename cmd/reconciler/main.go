@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"svc.d/reconciler/host"
+	"svc.d/status"
 )
 
 func main() {
@@ -21,12 +22,16 @@ func main() {
 		host.RunExecStage()
 	}
 	caught := catchEarly()
-	a := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now, caught: caught}
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now, caught: caught, enter: enter, settle: settlePatience, editor: openEditor, sample: topSample}
 	os.Exit(a.run(context.Background(), os.Args[1:]))
 }
 
+// settlePatience is far above what the daemon takes for a new manifest.
+const settlePatience = 5 * time.Second
+
 // app is one run of the program: what it may touch of the process.
 type app struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(string) string
 	now            func() time.Time
@@ -36,6 +41,15 @@ type app struct {
 	caught chan os.Signal
 	// trial has the daemon understand its flags, fill this in, and do nothing.
 	trial *daemonConfig
+	// enter replaces this process by a command beside a replica (host.Enter).
+	enter func(plan *status.ExecPlan, argv []string) error
+	// editor has a person edit a file.
+	editor func(editor, path string) error
+	// meter measures what replicas use, sample is how long for a single picture.
+	meter  *meter
+	sample time.Duration
+	// settle is how long the daemon has to take up what was written.
+	settle time.Duration
 }
 
 // exit is an error with an exit code of its own. An empty one has been reported.
@@ -72,4 +86,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 		fmt.Fprintln(a.stderr, "error: "+err.Error())
 	}
 	return code
+}
+
+// enter is host.Enter once there is one.
+func enter(plan *status.ExecPlan, _ []string) error {
+	return fmt.Errorf("cannot run a command beside %s: this version cannot do it yet", plan.Replica)
 }

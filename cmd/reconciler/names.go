@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -19,33 +18,85 @@ type target struct {
 	ordinal int32 // of one replica; -1 is the service as a whole
 }
 
-// resolve finds what a name means: a service, as NAME, service/NAME or
-// service.svc.d/NAME, or one replica of it, as NAME-N. A service that is called
-// NAME-N comes first.
-func resolve(services []status.Service, name string) (target, error) {
-	plain := plainName(name)
-	if s := find(services, plain); s != nil {
-		return target{s, -1}, nil
+// kind is what a name may be of, as the API calls its collection.
+type kind string
+
+const (
+	kindAny      kind = "" // a service, or else a replica
+	kindServices kind = "services"
+	kindReplicas kind = "replicas"
+	kindEvents   kind = "events"
+	kindConfig   kind = "config"
+)
+
+// kindWords are the words for kinds, as kubectl has plural, singular and short ones.
+var kindWords = map[string]kind{
+	"services": kindServices, "service": kindServices, "svc": kindServices,
+	"replicas": kindReplicas, "replica": kindReplicas,
+	"events": kindEvents, "event": kindEvents, "ev": kindEvents,
+	"config": kindConfig, "configuration": kindConfig,
+}
+
+// kindOf reads a word for a kind, which may have the group behind it: service.svc.d.
+func kindOf(word string) (kind, bool) {
+	k, ok := kindWords[strings.TrimSuffix(word, ".svc.d")]
+	return k, ok
+}
+
+// named is a name on the command line: NAME, KIND/NAME or KIND.svc.d/NAME.
+type named struct {
+	kind  kind
+	plain string
+}
+
+func parseName(name string) (named, error) {
+	word, plain, ok := strings.Cut(name, "/")
+	if !ok {
+		return named{kindAny, name}, nil
 	}
-	if base, ordinal, ok := splitReplica(plain); ok {
-		if s := find(services, base); s != nil {
-			if !slices.ContainsFunc(s.Status.ReplicaStatuses, func(r status.Replica) bool { return r.Ordinal == ordinal }) {
-				return target{}, fmt.Errorf("cannot find %q: %s has no replica %d%s", name, base, ordinal, replicaNames(s))
-			}
-			return target{s, ordinal}, nil
-		}
+	k, known := kindOf(word)
+	if !known || k != kindServices && k != kindReplicas || plain == "" {
+		return named{}, fmt.Errorf("cannot find %q: write a name as services/NAME or replicas/NAME-N", name)
 	}
-	return target{}, unknownName(services, name, plain)
+	return named{k, plain}, nil
 }
 
 // plainName is a name without what kubectl lets stand before it.
 func plainName(name string) string {
-	for _, prefix := range []string{status.NamePrefix, "service/", "services/", "services.svc.d/", "svc/"} {
-		if rest, ok := strings.CutPrefix(name, prefix); ok {
-			return rest
+	n, err := parseName(name)
+	if err != nil {
+		return name
+	}
+	return n.plain
+}
+
+// resolve finds what a name means: a service, or one replica of it as NAME-N. Of a
+// bare name a service that is called NAME-N comes first.
+func resolve(services []status.Service, name string) (target, error) {
+	n, err := parseName(name)
+	if err != nil {
+		return target{}, err
+	}
+	if n.kind != kindReplicas {
+		if s := find(services, n.plain); s != nil {
+			return target{s, -1}, nil
 		}
 	}
-	return name
+	base, ordinal, isReplica := splitReplica(n.plain)
+	s := find(services, base)
+	switch {
+	case !isReplica && n.kind == kindReplicas:
+		return target{}, fmt.Errorf("cannot find a replica %q: a replica is called NAME-N, as in replicas/web-0", n.plain)
+	case !isReplica || s == nil && n.kind != kindReplicas:
+		return target{}, unknownName(services, name, n.plain)
+	case s == nil:
+		return target{}, unknownName(services, base, base)
+	case !slices.ContainsFunc(s.Status.ReplicaStatuses, func(r status.Replica) bool { return r.Ordinal == ordinal }):
+		return target{}, fmt.Errorf("cannot find %q: %s has no replica %d%s", name, base, ordinal, replicaNames(s))
+	case n.kind == kindServices:
+		return target{}, fmt.Errorf("cannot find a service %q; did you mean replicas/%s?", n.plain, n.plain)
+	}
+	return target{s, ordinal}, nil
 }
 
 func find(services []status.Service, name string) *status.Service {
@@ -95,17 +146,24 @@ func unknownName(services []status.Service, name, plain string) error {
 	return fmt.Errorf("%s (`reconciler get` lists all %d)", text, len(services))
 }
 
-// closest is the name most like the given one, or empty when none is near.
+// closest is the name of a service most like the given one, or empty when none is near.
 func closest(services []status.Service, name string) string {
-	if len(services) == 0 {
-		return ""
+	names := make([]string, len(services))
+	for i := range services {
+		names[i] = services[i].Metadata.Name
 	}
-	near := func(s status.Service) int { return distance(s.Metadata.Name, name) }
-	best := slices.MinFunc(services, func(a, b status.Service) int { return cmp.Compare(near(a), near(b)) })
-	if near(best) > max(1, len(name)/3) {
-		return ""
+	return nearest(names, name)
+}
+
+// nearest is the word most like the given one, or empty when none is near.
+func nearest(words []string, word string) string {
+	best, least := "", max(1, len(word)/3)+1
+	for _, w := range words {
+		if d := distance(w, word); d < least {
+			best, least = w, d
+		}
 	}
-	return best.Metadata.Name
+	return best
 }
 
 // distance counts the letters to insert, delete, replace or swap with their

@@ -21,6 +21,9 @@ const (
 	actLive    act = "change"  // it changes without a restart
 )
 
+// redacted is what the daemon shows in place of a value that is not for everybody.
+const redacted = "<redacted>"
+
 // step is one service that is not as the files have it.
 type step struct {
 	act    act
@@ -78,6 +81,12 @@ func sameForm(s *status.Service, wanted *spec.Service) (before, after *spec.Serv
 	after = &spec.Service{Metadata: wanted.Metadata}
 	if err := json.Unmarshal(s.Spec, &before.Spec); err != nil {
 		return nil, nil, fmt.Errorf("cannot read the daemon's spec of %s: %w", s.Metadata.Name, err)
+	}
+	for i := range before.Spec.Env {
+		// Who may only look is not shown values: they count as what is wanted.
+		if b := &before.Spec.Env[i]; b.Value == redacted && i < len(wanted.Spec.Env) && wanted.Spec.Env[i].Name == b.Name {
+			b.Value = wanted.Spec.Env[i].Value
+		}
 	}
 	text, err := json.Marshal(wanted.Spec)
 	if err != nil {

@@ -15,8 +15,9 @@ func (a *app) reload() *cobra.Command {
 		Long: `Have a service, or only the replica NAME-N, load its files anew, as its manifest
 says under reload: the check first, and then the signal or the command. How it
 went is told by "reconciler describe".`,
-		Example: "  reconciler reload web",
-		Args:    needNames("reload web"),
+		Example:           "  reconciler reload web",
+		Args:              needNames("reload web"),
+		ValidArgsFunction: a.completeNames(true),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return a.eachTarget(cmd.Context(), names, func(s *situation, t target) error {
 				options, shown := t.options()

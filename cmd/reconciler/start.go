@@ -8,10 +8,11 @@ import (
 
 func (a *app) start() *cobra.Command {
 	return &cobra.Command{
-		Use:     "start NAME...",
-		Short:   "End a stop: run the service as its manifest says",
-		Example: "  reconciler start web",
-		Args:    needNames("start web"),
+		Use:               "start NAME...",
+		Short:             "End a stop: run the service as its manifest says",
+		Example:           "  reconciler start web",
+		Args:              needNames("start web"),
+		ValidArgsFunction: a.completeNames(false),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return a.eachTarget(cmd.Context(), names, func(s *situation, t target) error {
 				service := t.service.Metadata.Name

@@ -17,8 +17,9 @@ func (a *app) stop() *cobra.Command {
 		Short: "Stop a service and keep it stopped",
 		Long: `Stop a service and keep it stopped, whatever its manifest says, until
 "reconciler start", the end given by --for, or the removal of its manifest.`,
-		Example: "  reconciler stop web --for 10m",
-		Args:    needNames("stop web"),
+		Example:           "  reconciler stop web --for 10m",
+		Args:              needNames("stop web"),
+		ValidArgsFunction: a.completeNames(false),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			var options api.Options
 			if cmd.Flags().Changed("for") {

@@ -129,35 +129,43 @@ func (c *Client) Version(ctx context.Context) (*status.Version, error) {
 func servicePath(name string) string { return "/apis/svc.d/v1/services/" + url.PathEscape(name) }
 
 func call[T any](ctx context.Context, c *Client, method, path string, body any) (*T, error) {
+	value := new(T)
+	if err := c.do(ctx, method, path, body, value); err != nil {
+		return nil, err
+	}
+	return value, nil
+}
+
+// do asks, and fills in value from the answer.
+func (c *Client) do(ctx context.Context, method, path string, body, value any) error {
 	var content io.Reader
 	if body != nil {
 		text, err := json.Marshal(body)
 		if err != nil {
-			return nil, fmt.Errorf("cannot encode the request: %w", err)
+			return fmt.Errorf("cannot encode the request: %w", err)
 		}
 		content = bytes.NewReader(text)
 	}
 	request, err := http.NewRequestWithContext(ctx, method, "http://reconciler"+path, content)
 	if err != nil {
-		return nil, fmt.Errorf("cannot make the request: %w", err)
+		return fmt.Errorf("cannot make the request: %w", err)
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return nil, &UnreachableError{Socket: c.socket, Err: unwrapURL(err)}
+		return &UnreachableError{Socket: c.socket, Err: unwrapURL(err)}
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
-		return nil, &UnreachableError{Socket: c.socket, Err: err}
+		return &UnreachableError{Socket: c.socket, Err: err}
 	}
 	if response.StatusCode >= http.StatusBadRequest {
-		return nil, failureIn(response, text)
+		return failureIn(response, text)
 	}
-	value := new(T)
 	if err := json.Unmarshal(text, value); err != nil {
-		return nil, fmt.Errorf("cannot read the daemon's answer: %w", err)
+		return fmt.Errorf("cannot read the daemon's answer: %w", err)
 	}
-	return value, nil
+	return nil
 }
 
 // unwrapURL takes off net/http's own wording, which names an URL that nobody
