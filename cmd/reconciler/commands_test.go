@@ -226,6 +226,12 @@ spec: {command: [redis-server], replicas: 2}
 		"an unknown flag points to the help":       {nil, []string{"get", "--wide"}},
 		"help of stop":                             {nil, []string{"stop", "--help"}},
 		"flags without a directory":                {nil, []string{"--no-cgroups"}},
+		"why of everything":                        {troubled, []string{"why"}},
+		"why of a service":                         {troubled, []string{"why", "db"}},
+		"why of a replica":                         {troubled, []string{"why", "service/web-1"}},
+		"why of a replica that is not there":       {nil, []string{"why", "replicas/web-7"}},
+		"why of two names":                         {nil, []string{"why", "web", "db"}},
+		"help of why":                              {nil, []string{"why", "--help"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -47,7 +47,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.stateDir, "state-dir", "",
 		"the `directory` of the lock, the records and the socket (default $RECONCILER_STATE_DIR, else "+a.shownStateDir()+")")
 	flags.add(root, a)
-	root.AddCommand(a.get(), a.describe(), a.logs(), a.validate(), a.diff(), a.restart(), a.reload(), a.kill(), a.stop(), a.start(), a.prune(), a.check(), a.schema(), a.version())
+	root.AddCommand(a.get(), a.describe(), a.why(), a.logs(), a.validate(), a.diff(), a.restart(), a.reload(), a.kill(), a.stop(), a.start(), a.prune(), a.check(), a.schema(), a.version())
 	return root
 }
 
