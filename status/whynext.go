@@ -80,10 +80,10 @@ func (c *Case) nextOfLink(links []link, n int) string {
 	case n+1 < len(links) && links[n+1].service == nil:
 		return "" // nothing until somebody declares it
 	case n+1 < len(links) && l.service.waitsFor(l.replica) != "":
-		what, isOver := strings.CutSuffix(strings.TrimPrefix(l.replica.Message, "waits for "), overAlready)
-		if isOver {
+		if strings.HasSuffix(l.replica.Message, overAlready) {
 			return "nothing until dependsOn in the manifest of " + l.name + " says condition: Completed"
 		}
+		what, _, _ := strings.Cut(strings.TrimPrefix(l.replica.Message, "waits for "), ", which ")
 		return l.replica.Name + " starts as soon as " + strings.ReplaceAll(what, " to be ", " is ")
 	default:
 		return c.nextOfReplica(l.service, l.replica)

@@ -84,17 +84,8 @@ func (a *app) gather(ctx context.Context, s *situation, c *status.Case) error {
 	if c.Asked == "" {
 		return nil
 	}
-	c.Service = plainReplica(c.Asked)
-	if find(s.services, c.Service) == nil {
-		base, _, isReplica := splitReplica(c.Service)
-		if !isReplica || find(s.services, base) == nil {
-			return nil // nobody declares it: that is told
-		}
-		t, err := resolve(s.services, c.Service)
-		if err != nil {
-			return err // it has no such replica
-		}
-		c.Service, c.Ordinal = base, t.ordinal
+	if err := aim(c); err != nil {
+		return err // it has no such replica
 	}
 	v, r, previous := c.Suspect()
 	if r == nil || !r.Telling() {
@@ -108,14 +99,29 @@ func (a *app) gather(ctx context.Context, s *situation, c *status.Case) error {
 	return nil
 }
 
-// plainReplica is a name without what kubectl lets stand before it.
-func plainReplica(name string) string {
-	for _, prefix := range []string{"replicas/", "replica/", "replica.svc.d/", "replicas.svc.d/"} {
+// aim finds what the name means: a service or, as NAME-N, a replica. A service that
+// is called NAME-N comes first, unless the name says that it is of a replica. That
+// nobody declares it is no error: that is told.
+func aim(c *status.Case) error {
+	name, isReplica := c.Asked, false
+	for _, prefix := range []string{"replicas/", "replica/", "replicas.svc.d/", "replica.svc.d/"} {
 		if rest, ok := strings.CutPrefix(name, prefix); ok {
-			return rest
+			name, isReplica = rest, true
 		}
 	}
-	return plainName(name)
+	c.Service = plainName(name)
+	base, ordinal, ok := splitReplica(c.Service)
+	of := find(c.Services, base)
+	if !ok || of == nil || !isReplica && find(c.Services, c.Service) != nil {
+		return nil
+	}
+	for i := range of.Status.ReplicaStatuses {
+		if of.Status.ReplicaStatuses[i].Ordinal == ordinal {
+			c.Service, c.Ordinal = base, ordinal
+			return nil
+		}
+	}
+	return fmt.Errorf("cannot find %q: %s has no replica %d%s", c.Asked, base, ordinal, replicaNames(of))
 }
 
 // tail is what a replica wrote last.
