@@ -74,8 +74,13 @@ func (s *Service) waitsFor(r *Replica) string {
 // whose fault it is.
 func (c *Case) chain(v *Service, r *Replica) []string {
 	var lines []string
-	for depth, l := range c.links(v, r) {
-		lines = append(lines, strings.Repeat("  ", depth)+c.linkSays(l, depth))
+	links := c.links(v, r)
+	for depth, l := range links {
+		text := c.linkSays(l, depth)
+		if depth+1 < len(links) && !strings.HasSuffix(text, overAlready) {
+			text, _, _ = strings.Cut(text, ", which ") // the next line tells it
+		}
+		lines = append(lines, strings.Repeat("  ", depth)+text)
 	}
 	return lines
 }
