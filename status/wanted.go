@@ -45,10 +45,10 @@ type wantedPort struct {
 
 // want reads the manifest of a service. What cannot be read is as if it were not
 // there: another version of the daemon may have written it.
-func (s *Service) want() wanted {
-	var w wanted
+func (s *Service) want() *wanted {
+	w := new(wanted)
 	if len(s.Spec) > 0 {
-		_ = json.Unmarshal(s.Spec, &w)
+		_ = json.Unmarshal(s.Spec, w)
 	}
 	return w
 }

@@ -135,25 +135,23 @@ func (c *Case) earliest(troubled []*Service) string {
 func (c *Case) unknown(s *screen) {
 	s.title(fmt.Sprintf("There is no %q: no manifest in %s declares it.", c.Asked, printable(c.Daemon.Dir)))
 	var because []string
-	var elsewhere []string
-	for i := range c.Daemon.Problems {
-		switch p := &c.Daemon.Problems[i]; p.Service {
-		case c.Service:
-			because = append(because, c.problem(p))
-		case "":
-			elsewhere = append(elsewhere, "perhaps declared in "+c.problem(p))
-		}
+	if near := c.near(c.Service); near != "" {
+		because = append(because, fmt.Sprintf("did you mean %q?", near))
 	}
-	if len(because) == 0 {
-		if near := c.near(c.Service); near != "" {
-			because = append(because, fmt.Sprintf("did you mean %q?", near))
+	for i := range c.Daemon.Problems {
+		p := &c.Daemon.Problems[i]
+		if p.Service == c.Service {
+			because = []string{c.problem(p)} // that is why
+			break
 		}
-		because = append(because, elsewhere[:min(len(elsewhere), maxNotes)]...)
+		if p.Service == "" {
+			because = append(because, "perhaps declared in "+c.problem(p))
+		}
 	}
 	if len(because) == 0 {
 		because = append(because, fmt.Sprintf("there are %s (`reconciler get` lists them)", plural(len(c.Services), "service")))
 	}
-	s.all("Because", because)
+	s.all("Because", because[:min(len(because), maxNotes)])
 	s.say("Next", "nothing until a manifest declares it")
 }
 

@@ -111,7 +111,7 @@ func (c *Case) nextOfReplica(v *Service, r *Replica) string {
 		}
 		return c.calm(v)
 	case PhaseRunning:
-		return c.nextOfRunning(v, &w, r, at)
+		return c.nextOfRunning(v, w, r, at)
 	case PhasePending, PhaseCrashLoopBackOff:
 	}
 	switch {
