@@ -128,6 +128,9 @@ func (r *Replica) PreviousRun() (since, until time.Time, ok bool) {
 	return since, until, true
 }
 
+// RunSince is when the present run may have written its first line.
+func (r *Replica) RunSince() time.Time { return r.Started.Add(-runLag) }
+
 // Exit is how a run ended.
 type Exit struct {
 	Code    int32     `json:"exitCode"` // as a shell shows it: 128+n for signal n; -1 unknown

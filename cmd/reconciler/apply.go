@@ -178,7 +178,7 @@ func (a *app) deliver(ctx context.Context, o *order, dry bool) error {
 	if err := o.agree(a); err != nil {
 		return err
 	}
-	var steps []step
+	var steps []*step
 	for _, d := range o.deliveries {
 		var err error
 		if d.steps, err = d.plan(o.services); err != nil {
@@ -186,7 +186,7 @@ func (a *app) deliver(ctx context.Context, o *order, dry bool) error {
 		}
 		steps = append(steps, d.steps...)
 	}
-	slices.SortFunc(steps, func(a, b step) int { return cmp.Compare(a.name, b.name) })
+	slices.SortFunc(steps, func(a, b *step) int { return cmp.Compare(a.name, b.name) })
 	if len(steps) > 0 {
 		fmt.Fprintln(a.stdout, render(steps, total(o.services, steps)))
 	}

@@ -24,7 +24,7 @@ type delivery struct {
 	// and this does not is removed.
 	replaces bool
 	parsed   spec.File // as if it were in its place
-	steps    []step
+	steps    []*step
 }
 
 // order is deliveries that are made together, or not at all.
@@ -297,6 +297,6 @@ func (o *order) taken(s *situation) (bool, error) {
 }
 
 // plan is what a delivery changes.
-func (d *delivery) plan(services []status.Service) ([]step, error) {
+func (d *delivery) plan(services []status.Service) ([]*step, error) {
 	return plan(services, &manifests{services: d.parsed.Services}, placement{daemonDir: filepath.Dir(d.target), path: d.target})
 }

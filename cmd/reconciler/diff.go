@@ -140,7 +140,7 @@ func (a *app) report(s *situation, m *manifests, where placement) error {
 }
 
 // total counts the services before and after together.
-func total(services []status.Service, steps []step) int {
+func total(services []status.Service, steps []*step) int {
 	n := 0
 	for i := range services {
 		if len(services[i].Spec) > 0 {
@@ -155,7 +155,7 @@ func total(services []status.Service, steps []step) int {
 	return n
 }
 
-func manyStop(steps []step, services []status.Service) bool {
+func manyStop(steps []*step, services []status.Service) bool {
 	stops := 0
 	for _, s := range steps {
 		if s.act == actStop {

@@ -35,14 +35,14 @@ type step struct {
 
 // plan compares what the daemon has declared with what files declare, once they
 // are where they belong. It is pure.
-func plan(services []status.Service, m *manifests, where placement) ([]step, error) {
-	var steps []step
+func plan(services []status.Service, m *manifests, where placement) ([]*step, error) {
+	var steps []*step
 	declared := map[string]bool{}
 	for _, wanted := range m.services {
 		declared[wanted.Metadata.Name] = true
 		s := find(services, wanted.Metadata.Name)
 		if s == nil || len(s.Spec) == 0 {
-			steps = append(steps, step{act: actStart, name: wanted.Metadata.Name, place: wanted.Source, note: startNote(wanted)})
+			steps = append(steps, &step{act: actStart, name: wanted.Metadata.Name, place: wanted.Source, note: startNote(wanted)})
 			continue
 		}
 		before, after, err := sameForm(s, wanted)
@@ -50,7 +50,7 @@ func plan(services []status.Service, m *manifests, where placement) ([]step, err
 			return nil, err
 		}
 		if fields := spec.Diff(before, after); len(fields) > 0 {
-			steps = append(steps, step{
+			steps = append(steps, &step{
 				act: actOf(fields), name: wanted.Metadata.Name, place: wanted.Source, fields: fields, note: editNote(s, wanted, where),
 			})
 		}
@@ -60,9 +60,9 @@ func plan(services []status.Service, m *manifests, where placement) ([]step, err
 		if declared[s.Metadata.Name] || len(s.Spec) == 0 || !where.covers(s) || m.broken(s) {
 			continue
 		}
-		steps = append(steps, step{act: actStop, name: s.Metadata.Name})
+		steps = append(steps, &step{act: actStop, name: s.Metadata.Name})
 	}
-	slices.SortFunc(steps, func(a, b step) int { return cmp.Compare(a.name, b.name) })
+	slices.SortFunc(steps, func(a, b *step) int { return cmp.Compare(a.name, b.name) })
 	return steps, nil
 }
 
@@ -132,7 +132,7 @@ func editNote(s *status.Service, wanted *spec.Service, where placement) string {
 }
 
 // render writes the steps for people, and a line that sums them up.
-func render(steps []step, total int) string {
+func render(steps []*step, total int) string {
 	width := 0
 	for _, s := range steps {
 		width = max(width, len(s.name))

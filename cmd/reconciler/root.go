@@ -47,7 +47,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.stateDir, "state-dir", "",
 		"the `directory` of the lock, the records and the socket (default $RECONCILER_STATE_DIR, else "+a.shownStateDir()+")")
 	flags.add(root, a)
-	root.AddCommand(a.get(), a.describe(), a.events(), a.wait(), a.logs(), a.exec(), a.validate(), a.diff(), a.apply(), a.edit(), a.runService(), a.restart(), a.reload(), a.kill(), a.stop(), a.start(), a.prune(), a.check(), a.explain(), a.top(), a.schema(), a.completion(), a.version())
+	root.AddCommand(a.get(), a.describe(), a.why(), a.events(), a.wait(), a.logs(), a.exec(), a.validate(), a.diff(), a.apply(), a.edit(), a.runService(), a.restart(), a.reload(), a.kill(), a.stop(), a.start(), a.prune(), a.check(), a.explain(), a.top(), a.schema(), a.completion(), a.version())
 	return root
 }
 

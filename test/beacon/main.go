@@ -17,6 +17,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -41,6 +42,7 @@ type orders struct {
 	asleep    bool
 	bye       bool
 	as        string
+	listen    string
 }
 
 func main() {
@@ -59,6 +61,7 @@ func main() {
 	flag.BoolVar(&o.asleep, "asleep", false, "end with the code only when told by SIGHUP")
 	flag.BoolVar(&o.bye, "bye", false, "record the end before ending with the code")
 	flag.StringVar(&o.as, "as", "", "the replica's `name`, for who looks at the command line")
+	flag.StringVar(&o.listen, "listen", "", "listen on this TCP `address` all the while")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "beacon:", err)
@@ -76,6 +79,13 @@ func run(o orders) error {
 		return err
 	}
 	defer held.Close()
+	if o.listen != "" {
+		listener, err := net.Listen("tcp", o.listen)
+		if err != nil {
+			return err
+		}
+		defer listener.Close()
+	}
 	if err := record(o, "start", ""); err != nil {
 		return err
 	}
