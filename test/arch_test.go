@@ -21,7 +21,7 @@ var arrows = map[string][]string{
 	"reconciler":          {"spec", "status"},
 	"reconciler/host":     {"reconciler", "reconciler/logs", "spec"},
 	"reconciler/hosttest": {"reconciler", "spec"},
-	"reconciler/api":      {"reconciler", "spec", "status", "reconciler/logs/cri", "reconciler/logs/reader"},
+	"reconciler/api":      {"reconciler", "reconciler/events", "spec", "status", "reconciler/logs/cri", "reconciler/logs/reader"},
 	"reconciler/record":   {"reconciler", "spec"},
 	"reconciler/probe":    {"reconciler", "spec"},
 	"reconciler/events":   {"reconciler", "spec", "status"},

@@ -262,7 +262,7 @@ func (d *daemon) listen(ctx context.Context) error {
 		return err
 	}
 	server := api.NewServer(api.Config{
-		Engine: d.loop, ConfirmPrune: d.watcher.ConfirmPrune, Log: d.log.WithName("api"), Version: build(),
+		Engine: d.loop, Events: d.events, ConfirmPrune: d.watcher.ConfirmPrune, Log: d.log.WithName("api"), Version: build(),
 		Configuration: d.configuration,
 		Daemon: status.Daemon{
 			Version: build().GitVersion, Pid: os.Getpid(), StartedAt: d.begun,

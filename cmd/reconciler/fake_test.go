@@ -50,6 +50,9 @@ func (f *fakeEngine) Snapshot(_ context.Context, names ...string) (*reconciler.S
 	return &s, nil
 }
 
+// Changes knows no past.
+func (f *fakeEngine) Changes(uint64) (reconciler.Changes, bool) { return reconciler.Changes{}, false }
+
 func (f *fakeEngine) Do(_ context.Context, c reconciler.Command) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

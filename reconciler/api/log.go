@@ -85,6 +85,15 @@ func (s *Server) findLog(r *http.Request) (*logQuery, *status.Failure) {
 	if err != nil {
 		return nil, failureOf(err)
 	}
+	if id, ok := replicaAsked(r.Context()); ok {
+		if q.ordinal != reader.All {
+			return nil, badRequest(`parameter "ordinal" is said by the path already`)
+		}
+		if replicaIn(service, id) == nil {
+			return nil, notFound(replicas.plural, id.String())
+		}
+		q.ordinal = id.Ordinal
+	}
 	if q.reader.Targets, err = q.targets(service); err != nil {
 		return nil, failureOf(err)
 	}

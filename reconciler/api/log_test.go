@@ -50,7 +50,7 @@ func withLog(t *testing.T) Config {
 		}
 		return s, err
 	}
-	return Config{Engine: engine{ask, nil}, Daemon: status.Daemon{LogDir: dir}}
+	return Config{Engine: engine{snapshot: ask}, Daemon: status.Daemon{LogDir: dir}}
 }
 
 func TestALogIsAskedForAsInKubernetes(t *testing.T) {

@@ -40,11 +40,15 @@ type Engine interface {
 	Snapshot(ctx context.Context, names ...string) (*reconciler.Snapshot, error)
 	// Do carries out a person's wish.
 	Do(ctx context.Context, command reconciler.Command) error
+	// Changes tells what has changed after a state; it is false when that is too long
+	// ago, or none of this engine's.
+	Changes(since uint64) (reconciler.Changes, bool)
 }
 
 // Config is what a Server serves.
 type Config struct {
 	Engine Engine
+	Events Events
 	// ConfirmPrune lets a held removal happen, and tells what was removed.
 	ConfirmPrune func(ctx context.Context) ([]string, error)
 	// Configuration tells what the daemon's configuration is. It may be nil,
@@ -62,11 +66,17 @@ type Server struct {
 	config Config
 	uid    uint32
 	logs   chan struct{} // a slot for each log that is being sent
+	// watches has a slot for each watch; feed is what those of services have in common.
+	watches chan struct{}
+	feed    feed
 }
 
 // NewServer returns a server that lets root and the process's own user in.
 func NewServer(config Config) *Server {
-	return &Server{config: config, uid: uint32(os.Geteuid()), logs: make(chan struct{}, maxLogs)}
+	return &Server{
+		config: config, uid: uint32(os.Geteuid()), logs: make(chan struct{}, maxLogs),
+		watches: make(chan struct{}, maxWatches), feed: feed{engine: config.Engine},
+	}
 }
 
 // Serve answers on the listener until ctx ends, then closes it and returns. It
@@ -84,6 +94,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          discard(),
 	}
+	s.feed.open()
+	defer s.feed.close()
 	limited := limit(listener, maxConnections)
 	stop := context.AfterFunc(ctx, func() { limited.Close() })
 	err := server.Serve(limited)
@@ -101,15 +113,21 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 // context tells of a peer that may ask.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	const services = "/apis/svc.d/v1/services"
-	mux.Handle("GET "+services, s.answer(s.list))
-	mux.Handle("GET "+services+"/{name}", s.answer(s.get))
-	mux.HandleFunc("GET "+services+"/{name}/log", s.log)
-	mux.Handle("POST "+services+"/{name}/restart", s.answer(s.restart))
-	mux.Handle("POST "+services+"/{name}/reload", s.answer(s.reload))
-	mux.Handle("POST "+services+"/{name}/kill", s.answer(s.kill))
-	mux.Handle("POST "+services+"/{name}/stop", s.answer(s.stop))
-	mux.Handle("POST "+services+"/{name}/start", s.answer(s.start))
+	const root = "/apis/svc.d/v1/"
+	for _, k := range []*kind{services, replicas, happenings} {
+		mux.Handle("GET "+root+k.plural, s.collection(k))
+	}
+	mux.Handle("GET "+root+"services/{name}", s.answer(s.get))
+	mux.Handle("GET "+root+"services/{name}/log", http.HandlerFunc(s.log))
+	mux.Handle("GET "+root+"replicas/{name}", ofReplica(s.answer(s.replica)))
+	mux.Handle("GET "+root+"replicas/{name}/log", ofReplica(http.HandlerFunc(s.log)))
+	mux.Handle("GET "+root+"events/{name}", s.answer(s.event))
+	for verb, f := range map[string]func(*http.Request) (any, error){"restart": s.restart, "reload": s.reload, "kill": s.kill} {
+		mux.Handle("POST "+root+"services/{name}/"+verb, s.answer(f))
+		mux.Handle("POST "+root+"replicas/{name}/"+verb, ofReplica(s.answer(f)))
+	}
+	mux.Handle("POST "+root+"services/{name}/stop", s.answer(s.stop))
+	mux.Handle("POST "+root+"services/{name}/start", s.answer(s.start))
 	mux.Handle("GET /apis/svc.d/v1/daemon", s.answer(s.daemon))
 	mux.Handle("GET /apis/svc.d/v1/config", s.answer(s.configuration))
 	mux.Handle("POST /apis/svc.d/v1/prune", s.answer(s.prune))

@@ -30,7 +30,10 @@ import (
 type engine struct {
 	snapshot func(ctx context.Context, names ...string) (*reconciler.Snapshot, error)
 	do       func(ctx context.Context, c reconciler.Command) error
+	changes  func(since uint64) (reconciler.Changes, bool)
 }
+
+func (e engine) Changes(since uint64) (reconciler.Changes, bool) { return e.changes(since) }
 
 func (e engine) Snapshot(ctx context.Context, names ...string) (*reconciler.Snapshot, error) {
 	return e.snapshot(ctx, names...)
@@ -87,7 +90,7 @@ func TestRequestsBecomeCommands(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var got *reconciler.Command
-			s := NewServer(Config{Engine: engine{one, func(_ context.Context, c reconciler.Command) error {
+			s := NewServer(Config{Engine: engine{snapshot: one, do: func(_ context.Context, c reconciler.Command) error {
 				got = &c
 				return nil
 			}}})
@@ -164,7 +167,7 @@ func TestOnlyRootAndTheDaemonsUserGetIn(t *testing.T) {
 		"somebody the kernel hid":       {peer{err: io.EOF}, 403},
 		"root, the kernel being silent": {peer{uid: 0, err: io.EOF}, 403},
 	}
-	s := NewServer(Config{Engine: engine{one, nil}, Configuration: func() *status.ConfigurationReport { return &status.ConfigurationReport{} }})
+	s := NewServer(Config{Engine: engine{snapshot: one}, Configuration: func() *status.ConfigurationReport { return &status.ConfigurationReport{} }})
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			for _, path := range []string{"/apis/svc.d/v1/services", "/version", "/healthz", "/apis/svc.d/v1/daemon", "/apis/svc.d/v1/config"} {
@@ -195,7 +198,7 @@ func TestTheConfigurationIsToldWhenThereIsOneToTell(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := NewServer(Config{Engine: engine{one, nil}, Configuration: test.tell})
+			s := NewServer(Config{Engine: engine{snapshot: one}, Configuration: test.tell})
 			w := httptest.NewRecorder()
 			s.Handler().ServeHTTP(w, as(peer{uid: 0}, httptest.NewRequest("GET", "/apis/svc.d/v1/config", nil)))
 			if test.want == nil {
@@ -214,7 +217,7 @@ func TestTheConfigurationIsToldWhenThereIsOneToTell(t *testing.T) {
 }
 
 func TestAPanicIsAnsweredAndLogged(t *testing.T) {
-	s := NewServer(Config{Engine: engine{func(context.Context, ...string) (*reconciler.Snapshot, error) { panic("ouch") }, nil}, Log: logr.Discard()})
+	s := NewServer(Config{Engine: engine{snapshot: func(context.Context, ...string) (*reconciler.Snapshot, error) { panic("ouch") }}, Log: logr.Discard()})
 	w := httptest.NewRecorder()
 	s.Handler().ServeHTTP(w, as(peer{uid: 0}, httptest.NewRequest("GET", "/healthz", nil)))
 	checkFailure(t, w.Body.Bytes(), 500)
@@ -243,7 +246,7 @@ func serve(t *testing.T, e Engine, dir string) {
 
 func TestTheSocketIsForItsOwnerAlone(t *testing.T) {
 	dir := t.TempDir()
-	serve(t, engine{one, nil}, dir)
+	serve(t, engine{snapshot: one}, dir)
 	info, err := os.Lstat(filepath.Join(dir, SocketName))
 	if err != nil {
 		t.Fatal(err)
@@ -268,7 +271,7 @@ func TestAStaleSocketIsReplaced(t *testing.T) {
 	if _, err := NewClient(dir).Version(t.Context()); err == nil || !strings.Contains(err.Error(), "connection refused") {
 		t.Fatalf("a stale socket answered %v", err)
 	}
-	serve(t, engine{one, nil}, dir)
+	serve(t, engine{snapshot: one}, dir)
 	if _, err := NewClient(dir).Version(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -279,7 +282,7 @@ func TestALongDirectoryIsReached(t *testing.T) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	serve(t, engine{one, nil}, dir)
+	serve(t, engine{snapshot: one}, dir)
 	if _, err := NewClient(dir).Version(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -287,8 +290,8 @@ func TestALongDirectoryIsReached(t *testing.T) {
 
 func TestAnEmptyListIsNoNull(t *testing.T) {
 	var out bytes.Buffer
-	writeList(&out, &status.ServiceList{APIVersion: "svc.d/v1", Kind: "ServiceList"})
-	if got, want := out.String(), `{"apiVersion":"svc.d/v1","kind":"ServiceList","items":[]}`+"\n"; got != want {
+	writeList(&out, &objectList{kind: services, revision: 7})
+	if got, want := out.String(), `{"apiVersion":"svc.d/v1","kind":"ServiceList","metadata":{"resourceVersion":"7"},"items":[]}`+"\n"; got != want {
 		t.Errorf("got %s", got)
 	}
 }
@@ -300,13 +303,13 @@ func TestClientsThatDoNotReadHoldNobodyUp(t *testing.T) {
 	var asked sync.WaitGroup
 	asked.Add(maxConnections / 2)
 	big := strings.Repeat("x", 1<<20)
-	serve(t, engine{func(_ context.Context, names ...string) (*reconciler.Snapshot, error) {
+	serve(t, engine{snapshot: func(_ context.Context, names ...string) (*reconciler.Snapshot, error) {
 		if len(names) > 0 {
 			return &reconciler.Snapshot{}, nil
 		}
 		asked.Done()
 		return &reconciler.Snapshot{Services: []status.Service{{Status: status.ServiceStatus{Message: big}}}}, nil
-	}, nil}, dir)
+	}}, dir)
 	for range maxConnections / 2 {
 		conn, err := net.Dial("unix", filepath.Join(dir, SocketName))
 		if err != nil {
@@ -323,7 +326,7 @@ func TestClientsThatDoNotReadHoldNobodyUp(t *testing.T) {
 
 func TestConnectionsBeyondTheLimitGetTheirTurn(t *testing.T) {
 	dir := t.TempDir()
-	serve(t, engine{one, nil}, dir)
+	serve(t, engine{snapshot: one}, dir)
 	var idle []net.Conn
 	for range maxConnections {
 		conn, err := net.Dial("unix", filepath.Join(dir, SocketName))

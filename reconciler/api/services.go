@@ -26,19 +26,13 @@ type Options struct {
 	Until time.Time `json:"until,omitzero"`
 }
 
-func (s *Server) list(r *http.Request) (any, error) {
-	snapshot, err := s.config.Engine.Snapshot(r.Context())
+func (s *Server) get(r *http.Request) (any, error) {
+	service, err := s.find(r)
 	if err != nil {
 		return nil, err
 	}
-	services := snapshot.Services
-	if services == nil {
-		services = []status.Service{} // a list is never null
-	}
-	return &status.ServiceList{APIVersion: spec.APIVersion, Kind: "ServiceList", Items: services}, nil
+	return serviceObject{service}.shown(sightOf(r)), nil
 }
-
-func (s *Server) get(r *http.Request) (any, error) { return s.find(r) }
 
 // find returns the service that the path names.
 func (s *Server) find(r *http.Request) (*status.Service, error) {
@@ -130,6 +124,15 @@ func (s *Server) do(r *http.Request, fill func(Options, *reconciler.Command) err
 	if err != nil {
 		return nil, err
 	}
+	if id, ok := replicaAsked(r.Context()); ok {
+		if options.Ordinal != nil {
+			return nil, badRequest("\"ordinal\" is said by the path already")
+		}
+		options.Ordinal = &id.Ordinal
+		if _, err := s.findReplica(r, id); err != nil {
+			return nil, err
+		}
+	}
 	service, err := s.find(r)
 	if err != nil {
 		return nil, err
@@ -144,6 +147,9 @@ func (s *Server) do(r *http.Request, fill func(Options, *reconciler.Command) err
 	}
 	if err := s.config.Engine.Do(r.Context(), command); err != nil {
 		return nil, err
+	}
+	if id, ok := replicaAsked(r.Context()); ok {
+		return s.findReplica(r, id)
 	}
 	return s.find(r)
 }

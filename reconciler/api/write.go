@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 
+	"svc.d/spec"
 	"svc.d/status"
 )
 
@@ -19,7 +20,7 @@ func write(w http.ResponseWriter, code int, value any) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(code)
 		io.WriteString(w, v)
-	case *status.ServiceList:
+	case *objectList:
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(code)
 		writeList(w, v)
@@ -35,17 +36,18 @@ func write(w http.ResponseWriter, code int, value any) {
 	}
 }
 
-// writeList encodes one service at a time. A thousand in one piece cost 4 MiB of
+// writeList encodes one object at a time. A thousand in one piece cost 4 MiB of
 // resident memory, which the runtime gives back only minutes later.
-func writeList(w io.Writer, list *status.ServiceList) {
+func writeList(w io.Writer, list *objectList) {
 	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, `{"apiVersion":%q,"kind":%q,"items":[`, list.APIVersion, list.Kind)
+	fmt.Fprintf(out, `{"apiVersion":%q,"kind":%q,"metadata":{"resourceVersion":"%d"},"items":[`,
+		spec.APIVersion, list.kind.singular+"List", list.revision)
 	enc := json.NewEncoder(out)
-	for i := range list.Items {
+	for i, o := range list.items {
 		if i > 0 {
 			out.WriteByte(',')
 		}
-		if enc.Encode(&list.Items[i]) != nil {
+		if enc.Encode(o.shown(list.sight)) != nil {
 			return // the client is gone, and finds the JSON cut off
 		}
 	}

@@ -1,0 +1,182 @@
+package api
+
+import (
+	"reflect"
+	"strconv"
+
+	"svc.d/reconciler"
+	"svc.d/spec"
+	"svc.d/status"
+)
+
+// kind is a kind of objects that can be listed and watched.
+type kind struct {
+	plural, singular string // services, Service
+	// fields are those that a field selector may name.
+	fields []string
+}
+
+// The kinds.
+var (
+	services   = &kind{"services", spec.KindService, []string{"metadata.name", "status.phase"}}
+	replicas   = &kind{"replicas", "Replica", []string{"metadata.name", "status.phase"}}
+	happenings = &kind{"events", "Event", []string{"involvedObject.kind", "involvedObject.name", "metadata.name", "reason", "type"}}
+)
+
+// sight is how much of an object somebody sees.
+type sight uint8
+
+const (
+	everything sight = iota
+	redacted         // without what may be a secret
+	sights
+)
+
+// object is a service, a replica or an event. It is immutable.
+type object interface {
+	meta() *status.Metadata
+	// field is the value of one of its kind's fields.
+	field(name string) string
+	// shown is what is encoded for who has such a sight.
+	shown(sight) any
+	// at is the same object with another resourceVersion.
+	at(revision uint64) object
+}
+
+type serviceObject struct{ *status.Service }
+
+func (o serviceObject) meta() *status.Metadata { return &o.Metadata }
+
+func (o serviceObject) field(name string) string {
+	if name == "status.phase" {
+		return string(o.Status.Phase)
+	}
+	return o.Metadata.Name
+}
+
+func (o serviceObject) shown(s sight) any {
+	if s == everything {
+		return o.Service
+	}
+	less := *o.Service
+	less.Spec = redact(less.Spec)
+	return &less
+}
+
+func (o serviceObject) at(revision uint64) object {
+	other := *o.Service
+	other.Metadata.ResourceVersion = version(revision)
+	return serviceObject{&other}
+}
+
+// sameService tells whether two reports of a service differ in nothing but the
+// revision.
+func sameService(a, b *status.Service) bool {
+	x, y := *a, *b
+	x.Metadata.ResourceVersion, y.Metadata.ResourceVersion = "", ""
+	return reflect.DeepEqual(&x, &y)
+}
+
+type replicaObject struct{ *status.ReplicaObject }
+
+func (o replicaObject) meta() *status.Metadata { return &o.Metadata }
+
+func (o replicaObject) field(name string) string {
+	if name == "status.phase" {
+		return string(o.Status.Phase)
+	}
+	return o.Metadata.Name
+}
+
+func (o replicaObject) shown(sight) any { return o.ReplicaObject }
+
+func (o replicaObject) at(revision uint64) object {
+	other := *o.ReplicaObject
+	other.Metadata.ResourceVersion = version(revision)
+	return replicaObject{&other}
+}
+
+func sameReplica(a, b *status.ReplicaObject) bool {
+	x, y := *a, *b
+	x.Metadata.ResourceVersion, y.Metadata.ResourceVersion = "", ""
+	return reflect.DeepEqual(&x, &y)
+}
+
+// replicasOf are the replicas of a service as objects of their own, in order of
+// their ordinals.
+func replicasOf(s *status.Service) []*status.ReplicaObject {
+	all := make([]*status.ReplicaObject, 0, len(s.Status.ReplicaStatuses))
+	for n := range s.Status.ReplicaStatuses {
+		all = append(all, replicaOf(s, &s.Status.ReplicaStatuses[n]))
+	}
+	return all
+}
+
+func replicaOf(s *status.Service, r *status.Replica) *status.ReplicaObject {
+	ordinal := strconv.FormatInt(int64(r.Ordinal), 10)
+	labels := make(map[string]string, len(s.Metadata.Labels)+2)
+	for key, value := range s.Metadata.Labels {
+		labels[key] = value
+	}
+	labels[status.LabelService], labels[status.LabelOrdinal] = s.Metadata.Name, ordinal
+	o := &status.ReplicaObject{
+		APIVersion: spec.APIVersion, Kind: replicas.singular,
+		Metadata: status.Metadata{
+			Name: r.Name, Labels: labels, ResourceVersion: s.Metadata.ResourceVersion, CreationTimestamp: r.Started,
+			OwnerReferences: []status.OwnerReference{{
+				APIVersion: spec.APIVersion, Kind: spec.KindService, Name: s.Metadata.Name, UID: s.Metadata.UID, Controller: true,
+			}},
+		},
+		Spec:   status.ReplicaSpec{Service: s.Metadata.Name, Ordinal: r.Ordinal},
+		Status: *r,
+	}
+	if s.Metadata.UID != "" {
+		o.Metadata.UID = s.Metadata.UID + "-" + ordinal
+	}
+	return o
+}
+
+// replicaIn finds a replica of a service; nil is none.
+func replicaIn(s *status.Service, id reconciler.ReplicaID) *status.ReplicaObject {
+	for n := range s.Status.ReplicaStatuses {
+		if r := &s.Status.ReplicaStatuses[n]; r.Ordinal == id.Ordinal {
+			return replicaOf(s, r)
+		}
+	}
+	return nil
+}
+
+type eventObject struct{ *status.Event }
+
+func (o eventObject) meta() *status.Metadata { return &o.Metadata }
+
+func (o eventObject) field(name string) string {
+	switch name {
+	case "involvedObject.kind":
+		return o.InvolvedObject.Kind
+	case "involvedObject.name":
+		return o.InvolvedObject.Name
+	case "reason":
+		return o.Reason
+	case "type":
+		return string(o.Type)
+	default:
+		return o.Metadata.Name
+	}
+}
+
+func (o eventObject) shown(sight) any { return o.Event }
+
+func (o eventObject) at(revision uint64) object {
+	other := *o.Event
+	other.Metadata.ResourceVersion = version(revision)
+	return eventObject{&other}
+}
+
+func version(revision uint64) string { return strconv.FormatUint(revision, 10) }
+
+// revisionOf is the number in a resourceVersion; 0 is none.
+func revisionOf(resourceVersion string) uint64 {
+	n, _ := strconv.ParseUint(resourceVersion, 10, 64)
+	return n
+}
