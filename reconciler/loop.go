@@ -58,6 +58,9 @@ type Config struct {
 	Revisions Revisions
 	// Occurred is told what people want to hear of; nil is nobody. It must not block.
 	Occurred func(Occurrence)
+	// Cgroup tells the directory of the cgroup that a replica runs in; empty is none, as
+	// is a nil function. Whoever asks for a snapshot calls it.
+	Cgroup func(ReplicaID) string
 	// Verify makes what "cannot happen" a panic instead of a log line.
 	Verify bool
 

@@ -59,6 +59,9 @@ func (l *Loop) Snapshot(ctx context.Context, names ...string) (*Snapshot, error)
 			return nil, ErrStopped
 		}
 		s.render()
+		if l.Cgroup != nil {
+			s.locate(l.Cgroup)
+		}
 		return s, nil
 	case <-l.done:
 		return nil, ErrStopped
@@ -95,6 +98,18 @@ func (l *Loop) snapshot(names []string) *Snapshot {
 		}
 	}
 	return s
+}
+
+// locate tells in which cgroups replicas run.
+func (s *Snapshot) locate(cgroup func(ReplicaID) string) {
+	for n := range s.Services {
+		replicas := s.Services[n].Status.ReplicaStatuses
+		for i := range replicas {
+			if replicas[i].Pid != 0 {
+				replicas[i].Cgroup = cgroup(ReplicaID{s.Services[n].Metadata.Name, replicas[i].Ordinal})
+			}
+		}
+	}
 }
 
 // known is a service as the loop knew it.

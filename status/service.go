@@ -98,8 +98,8 @@ type Replica struct {
 	LastExit *Exit  `json:"lastExit,omitempty"`
 	// Exits are the latest ends that nobody asked for, oldest first, five at most.
 	Exits []Exit `json:"exits,omitempty"`
-	// Cgroup is the path of what it runs in, below /sys/fs/cgroup or where cgroup v2
-	// is mounted; empty without cgroups.
+	// Cgroup is the directory of the cgroup that it runs in, as the daemon sees it; empty
+	// without cgroups.
 	Cgroup string `json:"cgroup,omitempty"`
 	// Processes are what is left of it, when that is to the point.
 	Processes []Process `json:"processes,omitempty"`

@@ -239,6 +239,7 @@ func (d *daemon) loopConfig() reconciler.Config {
 		Host: d.machine, Sets: d.watcher.Sets(), First: d.first, Log: d.log.Logger,
 		Restored: d.machine.Restored(), Found: d.machine.Found(), Unclear: d.machine.Unclear(),
 		Recorder: d.records, Declared: d.declared, Revisions: d.revisions, Occurred: d.events.Add,
+		Cgroup: d.machine.Cgroup,
 		Conditions: func() []status.Condition {
 			return append(append(d.successor.conditions(), d.recordConditions()...), append(d.outputConditions(), conditions...)...)
 		},

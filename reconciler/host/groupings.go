@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"svc.d/reconciler"
 )
 
 // cgroupsFile is where daemons write down which cgroups they used: the next one
@@ -123,6 +125,19 @@ func (h *Host) writeCgroups(stateDir string, before []string) error {
 func (h *Host) CgroupRoot() string {
 	if t, ok := h.grouping.(*cgroupTree); ok {
 		return filepath.Dir(t.root)
+	}
+	return ""
+}
+
+// Cgroup is the directory of the cgroup of a replica; empty when it has none. Safe for
+// concurrent use.
+func (h *Host) Cgroup(id reconciler.ReplicaID) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if g := h.groups[id]; g != nil {
+		if t, ok := g.in.(*cgroupTree); ok {
+			return t.root + "/" + id.String()
+		}
 	}
 	return ""
 }
