@@ -204,7 +204,7 @@ func (r *run) follow(ctx context.Context) error {
 		if snapshot, err = r.ask(ctx, changes.Names...); err != nil {
 			return err
 		}
-		r.add(snapshot.Services, &changes)
+		r.add(snapshot, &changes)
 		since = changes.Revision
 		pause.Reset(feedPause)
 		select {
@@ -242,13 +242,13 @@ func (r *run) reached(revision uint64) {
 // newer than the changes. One of a later revision is left for the next time, when it
 // is among the changes for sure: a watcher that has seen a revision has seen all
 // before it.
-func (r *run) add(reports []status.Service, changes *reconciler.Changes) {
+func (r *run) add(snapshot *reconciler.Snapshot, changes *reconciler.Changes) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	known := make(map[string]bool, len(reports))
+	known := make(map[string]bool, len(snapshot.Services))
 	var batch []*entry
-	for n := range reports {
-		now := reports[n]
+	for n := range snapshot.Services {
+		now := snapshot.Services[n]
 		name := now.Metadata.Name
 		known[name] = true
 		revision := revisionOf(now.Metadata.ResourceVersion)
@@ -264,7 +264,7 @@ func (r *run) add(reports []status.Service, changes *reconciler.Changes) {
 		batch = append(batch, &entry{revision: revision, before: before, now: &now, service: c})
 	}
 	slices.SortFunc(batch, func(a, b *entry) int { return cmp.Compare(a.revision, b.revision) })
-	batch = slices.Concat(r.gone(known, changes), batch)
+	batch = slices.Concat(r.gone(known, changes.Names, snapshot.Revision), batch)
 	if len(batch) > 0 {
 		r.publish(batch)
 	}
@@ -273,17 +273,18 @@ func (r *run) add(reports []status.Service, changes *reconciler.Changes) {
 
 // gone are the entries for services that have changed and are not known any more. They
 // come first and are told with the revision before: nobody knows theirs, and a watcher
-// that asks on from there may hear of them twice, but misses nothing. The caller holds
-// mu.
-func (r *run) gone(known map[string]bool, changes *reconciler.Changes) (batch []*entry) {
-	for _, name := range slices.Sorted(slices.Values(changes.Names)) {
+// that asks on from there may hear of them twice, but misses nothing. They may have gone
+// at any time up to seen, which is later than the changes: who has listed in between
+// has to be told. The caller holds mu.
+func (r *run) gone(known map[string]bool, names []string, seen uint64) (batch []*entry) {
+	for _, name := range slices.Sorted(slices.Values(names)) {
 		before := r.services[name]
 		if known[name] || before == nil {
 			continue
 		}
 		delete(r.services, name)
 		c := &change{revision: r.revision, before: serviceObject{before}, shared: true}
-		batch = append(batch, &entry{revision: changes.Revision, before: before, service: c})
+		batch = append(batch, &entry{revision: seen, before: before, service: c})
 	}
 	return batch
 }

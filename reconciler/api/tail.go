@@ -43,6 +43,10 @@ type serviceTail struct {
 // that there are.
 func (s *Server) watchServices(r *run, k *kind, since uint64) (tail, error) {
 	t := &serviceTail{kind: k, feed: &s.feed, run: r, since: since}
+	// Before the engine is asked: what the feed publishes meanwhile is not in its answer.
+	r.mu.Lock()
+	place, known := r.passed+uint64(len(r.entries)), r.revision
+	r.mu.Unlock()
 	var names []string
 	if since > 0 {
 		changes, ok := s.config.Engine.Changes(since)
@@ -62,7 +66,7 @@ func (s *Server) watchServices(r *run, k *kind, since uint64) (tail, error) {
 	case len(names) > 0 && k == replicas:
 		return nil, expired(since) // nobody knows any more which there were
 	default:
-		t.place, t.since = r.passed+uint64(len(r.entries)), r.revision
+		t.place, t.since = place, known
 		t.first = t.catchUp(names, since)
 	}
 	return t, nil
