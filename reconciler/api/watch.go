@@ -193,10 +193,13 @@ func sendLine(out *logWriter, kind status.WatchType, object any) error {
 			return err
 		}
 	}
-	line := make([]byte, 0, len(text)+64)
-	line = append(append(append(line, `{"type":"`...), kind...), `","object":`...)
-	_, err := out.Write(append(append(line, text...), "}\n"...))
-	return err
+	// In pieces, which the connection's buffer puts together: text is everybody's.
+	for _, piece := range [][]byte{[]byte(`{"type":"` + string(kind) + `","object":`), text, []byte("}\n")} {
+		if _, err := out.Write(piece); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // follow begins to watch after a state; 0 is with all that there is.
