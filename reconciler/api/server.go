@@ -248,6 +248,9 @@ func (s *Server) daemon(r *http.Request) (any, error) {
 	d := s.config.Daemon
 	d.APIVersion, d.Kind = spec.APIVersion, "Daemon"
 	describe(&d, snapshot)
+	if sightOf(r) == redacted {
+		d.Problems = redactProblems(d.Problems)
+	}
 	return &d, nil
 }
 
