@@ -138,7 +138,7 @@ func shows(before, i *Instance, e Event) bool {
 // wokeUp notes that a record's time has come. Without an event that is shown only
 // when times stand in what is shown; probes, which are due all the time, do not.
 func (l *Loop) wokeUp(r *record) {
-	if !r.probed() || r.want != nil && r.want.Spec.MinReadySeconds > 0 || r.facts.held(l.stamp) || r.facts.CheckOf != nil {
+	if !r.probed() || r.want != nil && r.want.Spec.MinReadySeconds > 0 || !r.facts.StoppedUntil.IsZero() || r.facts.CheckOf != nil {
 		l.changed(r)
 	}
 }

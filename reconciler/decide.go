@@ -44,6 +44,9 @@ type Action struct {
 // and idempotent: once the facts of its actions are observed it says wait.
 func Decide(want *spec.Service, f *Facts, now time.Time, into []Action) (actions []Action, next time.Time) {
 	r := plan(want, f, now)
+	if f.held(now) {
+		next = f.StoppedUntil // also when there are no replicas: it is shown
+	}
 	for n := range f.Replicas {
 		v := judge(want, f, n, now, &r)
 		if v.action.Deed != DeedNone {

@@ -21,6 +21,7 @@ var configurationFields = object[Configuration]{
 			d.durationWithin(n, minResync, maxResync, &c.ResyncPeriod)
 		}},
 		{"cgroupRoot", false, func(d *decoder, n *yaml.Node, c *Configuration) { c.CgroupRoot = d.cgroupRoot(n) }},
+		{"access", false, func(d *decoder, n *yaml.Node, c *Configuration) { readObject(d, n, &accessFields, &c.Access) }},
 	},
 	later: []string{"sinks", "api", "metrics"},
 	foreign: []hint{
@@ -48,6 +49,7 @@ var configurationFields = object[Configuration]{
 		{"containerLogMaxSize", "did you mean \"defaults.log.maxSize\"?"},
 		{"containerLogMaxFiles", "did you mean \"defaults.log.maxFiles\"?"},
 		{"cgroup", "did you mean \"cgroupRoot\"?"},
+		{"group", "it belongs under access"},
 		{"dir", "only a flag can say it: --dir"},
 		{"staticPodPath", "only a flag can say it: --dir"},
 		{"recursive", "only a flag can say it: --recursive"},
@@ -72,6 +74,17 @@ var logFields = object[LogConfiguration]{
 		{"maxAge", "it belongs under defaults.log"},
 		{"compress", "it belongs under defaults.log"},
 		{"sinks", "it stands at the top and is not supported by this version"},
+	},
+}
+
+var accessFields = object[Access]{
+	fields: []field[Access]{
+		{"group", false, func(d *decoder, n *yaml.Node, a *Access) { a.Group = d.id(n) }},
+	},
+	foreign: []hint{
+		{"groups", "one group: \"group\""},
+		{"user", "access is given to a group: \"group\""},
+		{"users", "access is given to a group: \"group\""},
 	},
 }
 

@@ -24,9 +24,17 @@ type Configuration struct {
 	// CgroupRoot is the cgroup in which the services get theirs, as a path
 	// that is absolute and clean; empty is not set.
 	CgroupRoot string `json:"cgroupRoot,omitempty"`
+	// Access says who may use the API besides root and the daemon's own user.
+	Access Access `json:"access,omitzero"`
 
 	// Source is where the document stands. It is no part of what is declared.
 	Source Source `json:"-"`
+}
+
+// Access says who may use the API.
+type Access struct {
+	// Group is the group whose members may do everything; empty is not set.
+	Group ID `json:"group,omitempty"`
 }
 
 // LogConfiguration is about the daemon's own log, and about the room that all

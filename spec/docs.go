@@ -179,4 +179,6 @@ var configurationDocs = []fieldDoc{
 	{"prune", "What becomes of an edit that removes more than half of at least five services: Hold (the default) keeps them until somebody confirms, Obey removes them."},
 	{"resyncPeriod", "The time between full lists of the directory when nothing happens, from 1s to 24h. Without it, 5m."},
 	{"cgroupRoot", "The cgroup in which the services get theirs: an absolute path. Without it, the daemon finds one."},
+	{"access", "Who may use the API and its commands besides root and the daemon's own user."},
+	{"access.group", "The group, by name or number, whose members may do everything. Without it, others only read, and see no values of variables."},
 }

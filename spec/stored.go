@@ -182,6 +182,8 @@ func (c *Configuration) usable() error {
 		return fmt.Errorf("resyncPeriod %v", resync)
 	case c.CgroupRoot != "" && !isCleanPath(c.CgroupRoot):
 		return fmt.Errorf("cgroupRoot %q", truncate(c.CgroupRoot))
+	case c.Access.Group != "" && !isAccountName(string(c.Access.Group)):
+		return fmt.Errorf("access.group %q", truncate(string(c.Access.Group)))
 	case s.TerminationGracePeriodSeconds < 0:
 		return errors.New("a number of seconds below 0")
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -20,7 +22,15 @@ func (a *app) client() (*api.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.stateDir == "" && a.env(stateDirEnv) == "" && !hasSocket(dir) && hasSocket(rootStateDir) {
+		dir = rootStateDir // who runs no daemon looks at root's
+	}
 	return api.NewClient(dir), nil
+}
+
+func hasSocket(dir string) bool {
+	info, err := os.Stat(filepath.Join(dir, api.SocketName))
+	return err == nil && info.Mode()&os.ModeSocket != 0
 }
 
 // withHint says what to do when there is no daemon to talk to.
@@ -28,7 +38,7 @@ func withHint(err error) error {
 	var unreachable *api.UnreachableError
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w; only root and the user that the daemon runs as may ask it", err)
+		return fmt.Errorf("%w; every user may look, but the folders that lead to it must let them through", err)
 	case errors.As(err, &unreachable):
 		return fmt.Errorf("%w; start one with `reconciler --dir DIR`, or point to it with --state-dir", err)
 	}

@@ -285,7 +285,7 @@ func TestManifestsOfALargeDirectoryAreAllRead(t *testing.T) {
 
 func TestADaemonOfSomebodyElseIsNotMissing(t *testing.T) {
 	denied := &api.UnreachableError{Socket: "/run/reconciler/api.sock", Err: &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)}}
-	want := "cannot reach the daemon at /run/reconciler/api.sock: connect: permission denied; only root and the user that the daemon runs as may ask it"
+	want := "cannot reach the daemon at /run/reconciler/api.sock: connect: permission denied; every user may look, but the folders that lead to it must let them through"
 	if got := withHint(denied).Error(); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

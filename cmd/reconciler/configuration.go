@@ -23,6 +23,7 @@ type settings struct {
 	cgroupRoot string        // empty: the host finds one
 	logQuota   spec.Quantity // 0: the host finds one
 	defaults   spec.Spec
+	access     spec.ID // the group; empty: none
 }
 
 // flagValues are the flags that were given and speak for a field of the
@@ -80,6 +81,7 @@ func settingsTable() []setting {
 			return c.ResyncPeriod.String()
 		}},
 		{"cgroupRoot", "cgroup-root", "", func(c *spec.Configuration) string { return c.CgroupRoot }},
+		{"access.group", "", "", func(c *spec.Configuration) string { return string(c.Access.Group) }},
 	}
 }
 
@@ -109,6 +111,7 @@ func mergeSettings(document *spec.Configuration, flags flagValues) (settings, er
 		cgroupRoot: cmp.Or(given.CgroupRoot, document.CgroupRoot),
 		logQuota:   document.Log.Quota,
 		defaults:   document.ServiceDefaults(),
+		access:     document.Access.Group,
 	}, nil
 }
 

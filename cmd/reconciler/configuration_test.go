@@ -21,6 +21,7 @@ defaults:
 prune: Obey
 resyncPeriod: 1m
 cgroupRoot: /sys/fs/cgroup/ours
+access: {group: operators}
 `
 
 // document parses a configuration that stands in line 3 of a file.
@@ -75,7 +76,7 @@ func TestAFlagIsBeforeTheDocumentAndTheDocumentBeforeTheDefault(t *testing.T) {
 			logLevel: "info", prune: spec.PruneHold, resync: 5 * time.Minute, defaults: spec.Defaults(),
 		}},
 		"a document": {document(t, everyField), nil, settings{
-			logFormat: "json", logLevel: "debug", prune: spec.PruneObey, resync: time.Minute, cgroupRoot: "/sys/fs/cgroup/ours",
+			logFormat: "json", logLevel: "debug", prune: spec.PruneObey, resync: time.Minute, cgroupRoot: "/sys/fs/cgroup/ours", access: "operators",
 			logQuota: 1 << 30, defaults: document(t, everyField).ServiceDefaults(),
 		}},
 		"a document that says little": {document(t, configurationHead+"log: {level: error}\n"), nil, settings{
@@ -85,7 +86,7 @@ func TestAFlagIsBeforeTheDocumentAndTheDocumentBeforeTheDefault(t *testing.T) {
 			logFormat: "console", logLevel: "debug", prune: spec.PruneObey, resync: 10 * time.Second, cgroupRoot: "/a/b", defaults: spec.Defaults(),
 		}},
 		"both": {document(t, everyField), flagValues{"log.format": "console", "prune": "Hold", "cgroupRoot": ""}, settings{
-			logFormat: "console", logLevel: "debug", prune: spec.PruneHold, resync: time.Minute, cgroupRoot: "/sys/fs/cgroup/ours",
+			logFormat: "console", logLevel: "debug", prune: spec.PruneHold, resync: time.Minute, cgroupRoot: "/sys/fs/cgroup/ours", access: "operators",
 			logQuota: 1 << 30, defaults: document(t, everyField).ServiceDefaults(),
 		}},
 	}

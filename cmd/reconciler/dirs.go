@@ -90,14 +90,18 @@ func absolute(dir string) (string, error) {
 	return abs, nil
 }
 
-// makeStateDir makes the state directory, for our user alone, and refuses one
+// stateDirMode lets everybody reach the socket, whose server tells who may do what. All
+// else in the directory is for our user alone.
+const stateDirMode = 0o711
+
+// makeStateDir makes the state directory, and refuses one
 // that somebody else owns or can write to: who can rename the socket can speak
 // for the daemon.
 func makeStateDir(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("cannot make the state directory: %w", err)
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := os.Mkdir(dir, stateDirMode); err != nil && !errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("cannot make the state directory: %w", err)
 	}
 	info, err := os.Stat(dir)
@@ -110,9 +114,12 @@ func makeStateDir(dir string) error {
 		return fmt.Errorf("cannot use %s as state directory: it belongs to another user; name another one with --state-dir", dir)
 	case info.Mode().Perm()&0o022 != 0:
 		return fmt.Errorf("cannot use %s as state directory: others can write to it; `chmod go-w %s` mends it", dir, dir)
-	default:
-		return nil
+	case info.Mode().Perm() == 0o700: // of an earlier version
+		if err := os.Chmod(dir, stateDirMode); err != nil {
+			return fmt.Errorf("cannot let others reach the socket: %w", err)
+		}
 	}
+	return nil
 }
 
 func ownedBy(info os.FileInfo, uid int) bool {

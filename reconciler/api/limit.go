@@ -8,16 +8,22 @@ import (
 
 // limitListener holds at most so many connections open. Further ones wait in the
 // kernel's queue; they get their turn because the server's timeouts end what
-// does nothing.
+// does nothing. Those of others than the privileged have a share of them, and beyond
+// that are closed at once: they do not stand before anybody in the queue.
 type limitListener struct {
 	net.Listener
-	slots  chan struct{}
-	closed chan struct{}
-	once   sync.Once
+	slots      chan struct{}
+	others     chan struct{}
+	privileged func(net.Conn) bool
+	closed     chan struct{}
+	once       sync.Once
 }
 
-func limit(l net.Listener, n int) *limitListener {
-	return &limitListener{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
+func limit(l net.Listener, most, others int, privileged func(net.Conn) bool) *limitListener {
+	return &limitListener{
+		Listener: l, slots: make(chan struct{}, most), others: make(chan struct{}, others), privileged: privileged,
+		closed: make(chan struct{}),
+	}
 }
 
 func (l *limitListener) Accept() (net.Conn, error) {
@@ -26,12 +32,22 @@ func (l *limitListener) Accept() (net.Conn, error) {
 	case <-l.closed:
 		return nil, net.ErrClosed
 	}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			<-l.slots
+			return nil, err
+		}
+		if l.privileged(conn) {
+			return &limitedConn{Conn: conn, free: sync.OnceFunc(func() { <-l.slots })}, nil
+		}
+		select {
+		case l.others <- struct{}{}:
+			return &limitedConn{Conn: conn, free: sync.OnceFunc(func() { <-l.slots; <-l.others })}, nil
+		default:
+			_ = conn.Close()
+		}
 	}
-	return &limitedConn{Conn: conn, free: sync.OnceFunc(func() { <-l.slots })}, nil
 }
 
 func (l *limitListener) Close() error {

@@ -17,7 +17,8 @@ const SocketName = "api.sock"
 // maxSocketPath is what fits into sun_path of unix(7) with its final zero byte.
 const maxSocketPath = 107
 
-// Listen opens the API's socket in stateDir with mode 0600. It replaces one that
+// Listen opens the API's socket in stateDir, to which everybody can connect: who may
+// do what is told by SO_PEERCRED. It replaces one that
 // a daemon left behind, so the caller must hold the lock of the directory.
 // Closing it removes the socket.
 func Listen(stateDir string) (*Socket, error) {
@@ -39,9 +40,9 @@ func Listen(stateDir string) (*Socket, error) {
 		return nil, fmt.Errorf("cannot listen on %s: %w", path, err)
 	}
 	listener.SetUnlinkOnClose(false) // it knows only the first name
-	if err := os.Chmod(fresh, 0o600); err != nil {
+	if err := os.Chmod(fresh, 0o666); err != nil {
 		listener.Close()
-		return nil, fmt.Errorf("cannot protect the socket: %w", err)
+		return nil, fmt.Errorf("cannot open the socket to others: %w", err)
 	}
 	if err := os.Rename(fresh, path); err != nil {
 		listener.Close()

@@ -17,7 +17,7 @@ import (
 const (
 	// maxLogs is how many logs are sent at a time. Followers stay, and must
 	// leave connections to those who ask or tell something.
-	maxLogs = maxConnections / 2
+	maxLogs = maxConnections / 8
 	// stallTimeout is how long a client may leave what was sent to it unread.
 	stallTimeout = requestTimeout
 )

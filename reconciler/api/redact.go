@@ -3,14 +3,10 @@ package api
 import (
 	"bytes"
 	"encoding/json"
-	"net/http"
 	"strings"
 
 	"svc.d/status"
 )
-
-// sightOf is what who asks may see.
-func sightOf(*http.Request) sight { return everything }
 
 // hidden stands for what somebody may not see.
 const hidden = "<redacted>"

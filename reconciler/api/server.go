@@ -17,10 +17,12 @@ import (
 	"svc.d/status"
 )
 
-// Limits of the server. Only root and the daemon's own user get through, so they
-// guard against accidents, not against enemies.
+// Limits of the server. Everybody on the machine gets through; who may do no more than
+// look has a small share of the connections, so that nobody keeps others out.
 const (
-	maxConnections = 64
+	maxConnections = 512
+	// maxOthers is how many of them those have who may only look.
+	maxOthers = 32
 	// maxBody is far above any request's body.
 	maxBody = 64 << 10
 	// engineTimeout bounds one question to the loop, which answers in
@@ -51,6 +53,9 @@ type Config struct {
 	Events Events
 	// ConfirmPrune lets a held removal happen, and tells what was removed.
 	ConfirmPrune func(ctx context.Context) ([]string, error)
+	// AccessGroup tells the group whose members may do everything; empty, or a nil
+	// function, is none.
+	AccessGroup func() spec.ID
 	// Configuration tells what the daemon's configuration is. It may be nil,
 	// and tell nil: then there is nothing to tell.
 	Configuration func() *status.ConfigurationReport
@@ -71,7 +76,8 @@ type Server struct {
 	feed    feed
 }
 
-// NewServer returns a server that lets root and the process's own user in.
+// NewServer returns a server for root and the process's own user, at which others may
+// look.
 func NewServer(config Config) *Server {
 	return &Server{
 		config: config, uid: uint32(os.Geteuid()), logs: make(chan struct{}, maxLogs),
@@ -96,7 +102,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	s.feed.open()
 	defer s.feed.close()
-	limited := limit(listener, maxConnections)
+	limited := limit(listener, maxConnections, maxOthers, func(c net.Conn) bool { return s.privileged(peerOf(c)) })
 	stop := context.AfterFunc(ctx, func() { limited.Close() })
 	err := server.Serve(limited)
 	defer server.Close()
@@ -156,20 +162,6 @@ func (s *Server) answer(f func(*http.Request) (any, error)) http.Handler {
 		}
 		write(w, http.StatusOK, value)
 	})
-}
-
-// admit lets root and the daemon's own user in.
-func (s *Server) admit(r *http.Request) *status.Failure {
-	p := peerFrom(r.Context())
-	switch {
-	case p.err != nil:
-		return status.NewFailure(status.FailureForbidden, p.err.Error())
-	case p.uid != 0 && p.uid != s.uid:
-		return status.NewFailure(status.FailureForbidden,
-			fmt.Sprintf("%s may not use this API: only root and the daemon's own user (uid %d) may", p, s.uid))
-	default:
-		return nil
-	}
 }
 
 // survive keeps a mistake in an answer from ending the daemon silently: it is
@@ -248,7 +240,7 @@ func (s *Server) daemon(r *http.Request) (any, error) {
 	d := s.config.Daemon
 	d.APIVersion, d.Kind = spec.APIVersion, "Daemon"
 	describe(&d, snapshot)
-	if sightOf(r) == redacted {
+	if s.sightOf(r) == redacted {
 		d.Problems = redactProblems(d.Problems)
 	}
 	return &d, nil

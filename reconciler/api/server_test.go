@@ -155,7 +155,7 @@ func TestErrorsOfTheEngineHaveCodes(t *testing.T) {
 	}
 }
 
-func TestOnlyRootAndTheDaemonsUserGetIn(t *testing.T) {
+func TestWhomTheKernelHidesDoesNotGetIn(t *testing.T) {
 	own := uint32(os.Geteuid())
 	tests := map[string]struct {
 		p    peer
@@ -163,7 +163,7 @@ func TestOnlyRootAndTheDaemonsUserGetIn(t *testing.T) {
 	}{
 		"root":                          {peer{uid: 0}, 200},
 		"our own user":                  {peer{uid: own}, 200},
-		"another user":                  {peer{uid: own + 4711}, 403},
+		"another user":                  {peer{uid: own + 4711}, 200},
 		"somebody the kernel hid":       {peer{err: io.EOF}, 403},
 		"root, the kernel being silent": {peer{uid: 0, err: io.EOF}, 403},
 	}
@@ -244,15 +244,15 @@ func serve(t *testing.T, e Engine, dir string) {
 	})
 }
 
-func TestTheSocketIsForItsOwnerAlone(t *testing.T) {
+func TestEverybodyCanConnect(t *testing.T) {
 	dir := t.TempDir()
 	serve(t, engine{snapshot: one}, dir)
 	info, err := os.Lstat(filepath.Join(dir, SocketName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info.Mode() != os.ModeSocket|0o600 {
-		t.Errorf("mode %v, want a socket with 0600", info.Mode())
+	if info.Mode() != os.ModeSocket|0o666 {
+		t.Errorf("mode %v, want a socket with 0666", info.Mode())
 	}
 	list, err := NewClient(dir).Services(t.Context())
 	if err != nil || len(list.Items) != 1 || list.Items[0].Metadata.Name != "web" {

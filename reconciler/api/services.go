@@ -31,7 +31,7 @@ func (s *Server) get(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return serviceObject{service}.shown(sightOf(r)), nil
+	return serviceObject{service}.shown(s.sightOf(r)), nil
 }
 
 // find returns the service that the path names.

@@ -63,7 +63,7 @@ func (s *Server) listOf(r *http.Request, k *kind) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &objectList{kind: k, sight: sightOf(r)}
+	l := &objectList{kind: k, sight: s.sightOf(r)}
 	add := func(o object) {
 		if q.matches(o) {
 			l.items = append(l.items, o)
@@ -123,7 +123,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, k *kind, q *query
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusOK)
 	if out.flush() == nil {
-		_ = s.stream(ctx, out, t, k, q, sightOf(r)) // the client is gone, or will see that it is over
+		_ = s.stream(ctx, out, t, k, q, s.sightOf(r)) // the client is gone, or will see that it is over
 	}
 }
 

@@ -1,0 +1,84 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"os/user"
+	"slices"
+	"strconv"
+	"strings"
+
+	"svc.d/spec"
+	"svc.d/status"
+)
+
+// privileged reports whether somebody may do everything: root, the daemon's own user,
+// and the members of the group that the configuration names.
+func (s *Server) privileged(p peer) bool {
+	if p.err != nil {
+		return false
+	}
+	if p.uid == 0 || p.uid == s.uid {
+		return true
+	}
+	gid, ok := groupNumber(s.accessGroup())
+	return ok && slices.Contains(p.groups, gid)
+}
+
+// accessGroup is the group that the configuration names now; empty is none.
+func (s *Server) accessGroup() spec.ID {
+	if s.config.AccessGroup == nil {
+		return ""
+	}
+	return s.config.AccessGroup()
+}
+
+// groupNumber looks a group up, by each call: it may be made at any time.
+func groupNumber(group spec.ID) (uint32, bool) {
+	if group == "" {
+		return 0, false
+	}
+	if n, ok := group.Number(); ok {
+		return n, true
+	}
+	g, err := user.LookupGroup(string(group))
+	if err != nil {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(g.Gid, 10, 32)
+	return uint32(n), err == nil
+}
+
+// reads reports whether a request is one that everybody may make: it changes nothing,
+// and its answer can be redacted.
+func reads(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
+		!strings.HasSuffix(r.URL.Path, "/log") && !strings.HasPrefix(r.URL.Path, "/debug/")
+}
+
+// admit lets everybody read, and those who may do more.
+func (s *Server) admit(r *http.Request) *status.Failure {
+	p := peerFrom(r.Context())
+	switch {
+	case p.err != nil:
+		return status.NewFailure(status.FailureForbidden, p.err.Error())
+	case reads(r) || s.privileged(p):
+		return nil
+	}
+	who := fmt.Sprintf("root and the daemon's own user (uid %d)", s.uid)
+	if g := s.accessGroup(); g != "" {
+		who = fmt.Sprintf("root, the daemon's own user (uid %d) and members of the group %s", s.uid, g)
+		if _, ok := groupNumber(g); !ok {
+			who += ", which does not exist,"
+		}
+	}
+	return status.NewFailure(status.FailureForbidden, fmt.Sprintf("%s may only look: this may %s", p, who))
+}
+
+// sightOf is what who asks may see.
+func (s *Server) sightOf(r *http.Request) sight {
+	if s.privileged(peerFrom(r.Context())) {
+		return everything
+	}
+	return redacted
+}

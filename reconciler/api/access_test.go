@@ -1,0 +1,135 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"svc.d/reconciler"
+	"svc.d/reconciler/events"
+	"svc.d/spec"
+	"svc.d/status"
+)
+
+const nobody = 65534
+
+// TestWhoMayDoWhat: everybody looks, and some do more.
+func TestWhoMayDoWhat(t *testing.T) {
+	own := uint32(os.Geteuid())
+	people := map[string]struct {
+		peer  peer
+		group spec.ID
+		may   bool
+	}{
+		"root":                                     {peer{uid: 0}, "", true},
+		"the daemon's own user":                    {peer{uid: own}, "", true},
+		"somebody":                                 {peer{uid: nobody, groups: []uint32{nobody}}, "", false},
+		"somebody, with another's group":           {peer{uid: nobody, groups: []uint32{nobody}}, "7", false},
+		"a member by a further group":              {peer{uid: nobody, groups: []uint32{nobody, 7}}, "7", true},
+		"a member by the group's name":             {peer{uid: nobody, groups: []uint32{0}}, "root", true},
+		"somebody, with a group that is not there": {peer{uid: nobody, groups: []uint32{0}}, "no-such-group", false},
+	}
+	requests := map[string]bool{ // by whether everybody may make them
+		"GET /apis/svc.d/v1/services":             true,
+		"GET /apis/svc.d/v1/services/web":         true,
+		"GET /apis/svc.d/v1/replicas":             true,
+		"GET /apis/svc.d/v1/events":               true,
+		"GET /apis/svc.d/v1/daemon":               true,
+		"GET /healthz":                            true,
+		"GET /version":                            true,
+		"GET /apis/svc.d/v1/services/web/log":     false,
+		"GET /apis/svc.d/v1/replicas/web-0/log":   false,
+		"GET /debug/pprof/heap":                   false,
+		"POST /apis/svc.d/v1/services/web/stop":   false,
+		"POST /apis/svc.d/v1/replicas/web-0/exec": false,
+		"POST /apis/svc.d/v1/prune":               false,
+	}
+	for who, person := range people {
+		for line, all := range requests {
+			t.Run(who+": "+line, func(t *testing.T) {
+				s := NewServer(Config{
+					Engine: engine{snapshot: one, do: func(context.Context, reconciler.Command) error { return nil }}, Events: events.NewRing(&revisions{}, nil),
+					AccessGroup:  func() spec.ID { return person.group },
+					ConfirmPrune: func(context.Context) ([]string, error) { return nil, nil },
+				})
+				method, path, _ := strings.Cut(line, " ")
+				w := httptest.NewRecorder()
+				s.Handler().ServeHTTP(w, as(person.peer, httptest.NewRequest(method, path, nil)))
+				if forbidden := w.Code == http.StatusForbidden; forbidden == (person.may || all) {
+					t.Errorf("code %d: %s", w.Code, w.Body)
+				}
+			})
+		}
+	}
+}
+
+// TestSecretsAreNotShownToOthers in any answer that shows a spec, or quotes one.
+func TestSecretsAreNotShownToOthers(t *testing.T) {
+	e := newTown()
+	e.set("web", func(s *status.Service) {
+		s.Spec = json.RawMessage(`{"env":[{"name":"A","value":"hunter2"}],"livenessProbe":{"httpGet":{"httpHeaders":[{"name":"X","value":"hunter2"}]}},"command":["x"]}`)
+	})
+	s := NewServer(Config{Engine: e})
+	defer s.feed.close()
+	for _, path := range []string{"services", "services/web", "services?watch=true&timeoutSeconds=1"} {
+		for _, p := range []peer{{uid: nobody}, {uid: 0}} {
+			w := httptest.NewRecorder()
+			s.Handler().ServeHTTP(w, as(p, httptest.NewRequest("GET", "/apis/svc.d/v1/"+path, nil)))
+			if w.Code != 200 || !strings.Contains(w.Body.String(), `"web"`) {
+				t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+			}
+			if shown := strings.Contains(w.Body.String(), "hunter2"); shown != (p.uid == 0) {
+				t.Errorf("%s to uid %d: %s", path, p.uid, w.Body)
+			}
+		}
+	}
+}
+
+// TestOthersDoNotKeepAnybodyOut: they have a share of the connections.
+func TestOthersDoNotKeepAnybodyOut(t *testing.T) {
+	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last atomic.Bool // which is root
+	l := limit(listener, 4, 2, func(net.Conn) bool { return last.Load() })
+	defer l.Close()
+	accepted := make(chan net.Conn)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				close(accepted)
+				return
+			}
+			accepted <- c
+		}
+	}()
+	dial := func() net.Conn {
+		c, err := net.Dial("unix", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	for range 2 {
+		dial()
+		<-accepted
+	}
+	for range 100 { // each is closed at once
+		c := dial()
+		if _, err := c.Read(make([]byte, 1)); err == nil {
+			t.Fatal("one beyond the share is served")
+		}
+	}
+	last.Store(true)
+	dial()
+	<-accepted
+}
