@@ -100,6 +100,9 @@ func (l *Loop) unedited(r *record, want *spec.Service) bool {
 	if !r.adopt(want) {
 		return false
 	}
+	if before.Source != want.Source {
+		l.changed(r)
+	}
 	if before.Source.File != want.Source.File {
 		l.Log.Info("Manifest moved", "service", r.facts.Name, "from", before.Source.File, "file", want.Source.File)
 		l.keepAll(r)
@@ -118,6 +121,9 @@ func (r *record) adopt(want *spec.Service) bool {
 		if i.Spec != nil && i.runs(want) && !i.amended(want) {
 			i.Spec = want
 		}
+	}
+	if r.facts.CheckOf == r.want {
+		r.facts.CheckOf = want // what was found out holds
 	}
 	r.want = want
 	return true
