@@ -47,6 +47,8 @@ type Config struct {
 	Engine Engine
 	// ConfirmPrune lets a held removal happen, and tells what was removed.
 	ConfirmPrune func(ctx context.Context) ([]string, error)
+	// ExecPlan tells what runs beside a replica needs; nil: nothing can run there.
+	ExecPlan func(ctx context.Context, id reconciler.ReplicaID) (*status.ExecPlan, error)
 	// Configuration tells what the daemon's configuration is. It may be nil,
 	// and tell nil: then there is nothing to tell.
 	Configuration func() *status.ConfigurationReport
@@ -110,6 +112,7 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("POST "+services+"/{name}/kill", s.answer(s.kill))
 	mux.Handle("POST "+services+"/{name}/stop", s.answer(s.stop))
 	mux.Handle("POST "+services+"/{name}/start", s.answer(s.start))
+	mux.Handle("POST /apis/svc.d/v1/replicas/{name}/exec", s.answer(s.exec))
 	mux.Handle("GET /apis/svc.d/v1/daemon", s.answer(s.daemon))
 	mux.Handle("GET /apis/svc.d/v1/config", s.answer(s.configuration))
 	mux.Handle("POST /apis/svc.d/v1/prune", s.answer(s.prune))
