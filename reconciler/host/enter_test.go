@@ -206,7 +206,7 @@ func TestWhatEnteredOutlivesADaemon(t *testing.T) {
 	m := open(t, host.Options{})
 	s := web("/bin/sleep", "1000000")
 	e, c, started := m.beside(s)
-	m.abandon(host.Options{Kept: &host.Kept{Records: []reconciler.Record{recordOf(s, started)}}})
+	m.reopen(host.Options{Kept: &host.Kept{Records: []reconciler.Record{recordOf(s, started)}}})
 	if gone(e.Cgroup) {
 		t.Fatal("its group is gone")
 	}

@@ -36,8 +36,8 @@ type Entry struct {
 // run was started from. With cgroups it makes a group for that below the replica's:
 // what joins it is not taken for a process of the service, so it neither keeps a run
 // alive nor is waited for, and it is killed when the main process has ended. A group
-// that nobody joins goes soon. Who is not there any more at the re-exec or the death of
-// the daemon is looked for by the next one. It fails at the end of ctx: files may have
+// that nobody joins goes soon. It outlives the daemon as services do, and the next one
+// goes on with it. It fails at the end of ctx: files may have
 // to be read. Safe for concurrent use.
 func (h *Host) ExecPlan(ctx context.Context, id reconciler.ReplicaID, run uint64, service *spec.Service) (*Entry, *reconciler.Failure) {
 	c := newCommand("a command")
@@ -144,13 +144,18 @@ func (h *Host) keepEntered(c *command) error {
 	go func() {
 		defer h.unregister(c)
 		patience := time.AfterFunc(enterPatience, e.giveUp)
+		left := false
 		select {
 		case <-c.ended:
 		case <-c.over:
+		case <-h.done:
+			left = true
 		}
 		patience.Stop()
 		e.close()
-		h.clear(c)
+		if !left {
+			h.clear(c)
+		}
 	}()
 	return nil
 }
