@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"runtime"
 	"syscall"
@@ -12,8 +13,7 @@ import (
 )
 
 // Enter has this process, of which nothing else may be wanted any more, become the
-// command beside a replica. Its open files, standard ones first, and its terminal are
-// kept. It returns only when that failed, and who it is then is not certain.
+// command beside a replica. Descriptors 0 to 2 and its terminal are kept. It returns only when that failed, and who it is then is not certain.
 func Enter(e *Entry, argv []string) error {
 	// See RunExecStage. The thread stays locked: it may have other credentials.
 	runtime.LockOSThread()
@@ -30,6 +30,8 @@ func Enter(e *Entry, argv []string) error {
 	if err := join(e.Cgroup); err != nil {
 		return fail("%w", err)
 	}
+	// It may be of another user: what else is open here is not for it.
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	path, f := p.settle()
 	if f != nil {
 		return fail("%s", f.Message)
