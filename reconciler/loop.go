@@ -97,6 +97,7 @@ type Loop struct {
 	fresh      bool // the first set is taken in
 
 	changesAsked chan changesRequest
+	runsAsked    chan runRequest
 
 	commands  chan commandRequest
 	snapshots chan snapshotRequest
@@ -138,6 +139,7 @@ func NewLoop(c Config) *Loop {
 		done:      make(chan struct{}),
 
 		changesAsked: make(chan changesRequest),
+		runsAsked:    make(chan runRequest),
 	}
 	if l.Revisions == nil {
 		l.Revisions = &counter{}
@@ -191,6 +193,8 @@ func (l *Loop) Run(ctx context.Context) error {
 			r.answer <- l.snapshot(r.names)
 		case r := <-l.changesAsked:
 			r.answer <- l.changesSince(r.since)
+		case r := <-l.runsAsked:
+			r.answer <- l.runOf(r.replica)
 		case immediately := <-l.shutdowns:
 			l.shutdown(immediately)
 		case r := <-l.asked():

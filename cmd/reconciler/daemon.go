@@ -247,7 +247,7 @@ func (d *daemon) listen(ctx context.Context) error {
 	}
 	server := api.NewServer(api.Config{
 		Engine: d.loop, Events: d.events, ConfirmPrune: d.watcher.ConfirmPrune, Log: d.log.WithName("api"), Version: build(),
-		Configuration: d.configuration, AccessGroup: func() spec.ID { return d.settings.access },
+		Configuration: d.configuration, ExecPlan: d.execPlan, AccessGroup: func() spec.ID { return d.settings.access },
 		Daemon: status.Daemon{
 			Version: build().GitVersion, Pid: os.Getpid(), StartedAt: d.begun,
 			Dir: d.config.dir, StateDir: d.config.stateDir, LogDir: d.config.logDir, Recursive: d.config.recursive,

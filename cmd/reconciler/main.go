@@ -87,8 +87,3 @@ func (a *app) run(ctx context.Context, args []string) int {
 	}
 	return code
 }
-
-// enter is host.Enter once there is one.
-func enter(plan *status.ExecPlan, _ []string) error {
-	return fmt.Errorf("cannot run a command beside %s: this version cannot do it yet", plan.Replica)
-}

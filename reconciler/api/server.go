@@ -56,6 +56,8 @@ type Config struct {
 	// AccessGroup tells the group whose members may do everything; empty, or a nil
 	// function, is none.
 	AccessGroup func() spec.ID
+	// ExecPlan tells what runs beside a replica needs; nil: nothing can run there.
+	ExecPlan func(ctx context.Context, id reconciler.ReplicaID) (*status.ExecPlan, error)
 	// Configuration tells what the daemon's configuration is. It may be nil,
 	// and tell nil: then there is nothing to tell.
 	Configuration func() *status.ConfigurationReport
@@ -134,6 +136,7 @@ func (s *Server) Handler() http.Handler {
 	}
 	mux.Handle("POST "+root+"services/{name}/stop", s.answer(s.stop))
 	mux.Handle("POST "+root+"services/{name}/start", s.answer(s.start))
+	mux.Handle("POST "+root+"replicas/{name}/exec", s.answer(s.exec))
 	mux.Handle("GET /apis/svc.d/v1/daemon", s.answer(s.daemon))
 	mux.Handle("GET /apis/svc.d/v1/config", s.answer(s.configuration))
 	mux.Handle("POST /apis/svc.d/v1/prune", s.answer(s.prune))

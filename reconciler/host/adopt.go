@@ -2,6 +2,7 @@ package host
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,7 +71,7 @@ func (h *Host) adopt(kept *Kept) error {
 		if err != nil {
 			return err
 		}
-		t.endCommands(ids)
+		t.endCommands(ids, a.goesOn)
 		for _, id := range ids {
 			// An earlier daemon may have left an empty one elsewhere.
 			if first := a.trees[id]; first == nil || a.empty(id, first) {
@@ -92,6 +93,7 @@ func (h *Host) adopt(kept *Kept) error {
 			}
 		}
 	}
+	a.entered()
 	a.strays()
 	for _, fd := range kept.Pidfds { // of whom there is no record any more
 		_ = unix.Close(fd)
@@ -139,7 +141,7 @@ func (a *adoption) identifyAll() map[reconciler.ReplicaID]*living {
 	var unknown []*living
 	for id, r := range a.records {
 		i := &r.Instance
-		if i.StartedAt.IsZero() || mainOver(i) || !i.GoneAt.IsZero() {
+		if !a.goesOn(id) {
 			continue
 		}
 		l := &living{group: a.group(id, r)}
@@ -162,6 +164,23 @@ func (a *adoption) identifyAll() map[reconciler.ReplicaID]*living {
 	}
 	group.Wait()
 	return all
+}
+
+// goesOn reports whether a record tells of a main process that had not ended.
+func (a *adoption) goesOn(id reconciler.ReplicaID) bool {
+	r := a.records[id]
+	return r != nil && !r.Instance.StartedAt.IsZero() && !mainOver(&r.Instance) && r.Instance.GoneAt.IsZero()
+}
+
+// entered goes on with what people run beside replicas.
+func (a *adoption) entered() {
+	for id, t := range a.trees {
+		all, _ := t.commands(id.String())
+		names := slices.DeleteFunc(all, func(name string) bool { return !entered(id, name) })
+		if g := a.h.groups[id]; g != nil && g.phase == phaseRunning && g.in == grouping(t) {
+			a.h.resumeEntered(g, t, names)
+		}
+	}
 }
 
 // record goes on with what a record tells.

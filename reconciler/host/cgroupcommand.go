@@ -18,12 +18,16 @@ import (
 // between the two, so the kernel lets processes into both.
 const commandPrefix = "_exec."
 
+// enteredPrefix begins the name of the group of what a person runs beside a replica.
+// It is no child of ours, so it outlives a daemon, and the next one goes on with it.
+const enteredPrefix = "_enter."
+
 // goPatience is how long what was killed may take to go before it counts as stuck.
 const goPatience = 2 * time.Second
 
 // makeCommand makes the group of a command of the replica. next gives numbers that
 // were not used by this process.
-func (t *cgroupTree) makeCommand(id reconciler.ReplicaID, next func() uint64) (name string, err error) {
+func (t *cgroupTree) makeCommand(id reconciler.ReplicaID, prefix string, next func() uint64) (name string, err error) {
 	replica := id.String()
 	if _, err := t.make(replica); err != nil { // a hook may run before all starts
 		return "", err
@@ -34,7 +38,7 @@ func (t *cgroupTree) makeCommand(id reconciler.ReplicaID, next func() uint64) (n
 		return "", errors.Join(err, errFrozen)
 	}
 	for {
-		name = replica + "/" + commandPrefix + strconv.FormatUint(next(), 10)
+		name = replica + "/" + prefix + strconv.FormatUint(next(), 10)
 		if made, err := t.make(name); made || err != nil {
 			return name, err
 		}
@@ -79,8 +83,19 @@ func (t *cgroupTree) removeEmpty(name string) bool {
 	return gone
 }
 
-// commands lists the groups of hooks and probes of a replica, and whether there
-// are others below its group.
+// besides says whether a group below that of a replica is of what runs beside its
+// processes, by its name.
+func besides(name string) bool {
+	return strings.HasPrefix(name, commandPrefix) || strings.HasPrefix(name, enteredPrefix)
+}
+
+// entered says whether a group is of what a person runs beside a replica.
+func entered(id reconciler.ReplicaID, name string) bool {
+	return strings.HasPrefix(name, id.String()+"/"+enteredPrefix)
+}
+
+// commands lists the groups of what runs beside the processes of a replica, and
+// whether there are others below its group.
 func (t *cgroupTree) commands(replica string) (names []string, others bool) {
 	var st unix.Stat_t
 	if unix.Fstatat(t.rootFD, replica, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Nlink <= 2 {
@@ -93,7 +108,7 @@ func (t *cgroupTree) commands(replica string) (names []string, others bool) {
 	for _, e := range entries {
 		switch {
 		case !e.IsDir():
-		case strings.HasPrefix(e.Name(), commandPrefix):
+		case besides(e.Name()):
 			names = append(names, replica+"/"+e.Name())
 		default:
 			others = true
@@ -114,7 +129,7 @@ func (t *cgroupTree) hasGroups(replica string) bool {
 	return others
 }
 
-// commandLives says whether anything lives that runs for a hook or a probe.
+// commandLives says whether anything lives that runs beside the processes of a replica.
 func (t *cgroupTree) commandLives(replica string) bool {
 	names, _ := t.commands(replica)
 	for _, name := range names {
@@ -125,19 +140,26 @@ func (t *cgroupTree) commandLives(replica string) bool {
 	return false
 }
 
-// own is members without what runs for hooks and probes.
+// own is members without what runs beside them.
 func (t *cgroupTree) own(replica string, dead int32) (pids []int32, unseen bool) {
-	ours := t.root + "/" + replica + "/" + commandPrefix
-	return t.list(replica, dead, func(path string) bool { return strings.HasPrefix(path, ours) })
+	ours := t.root + "/" + replica + "/"
+	return t.list(replica, dead, func(path string) bool {
+		name, below := strings.CutPrefix(path, ours)
+		return below && besides(name)
+	})
 }
 
-// endCommands ends what hooks and probes of an earlier daemon left in a tree. It
-// does not wait for long: what does not go keeps its replica from being started.
-func (t *cgroupTree) endCommands(ids []reconciler.ReplicaID) {
+// endCommands ends what ran beside processes under an earlier daemon, but for what
+// people run beside a replica that goes on. It does not wait for long: what does not go
+// keeps its replica from being started.
+func (t *cgroupTree) endCommands(ids []reconciler.ReplicaID, goesOn func(reconciler.ReplicaID) bool) {
 	var left []string
 	for _, id := range ids {
 		names, _ := t.commands(id.String())
 		for _, name := range names {
+			if entered(id, name) && goesOn(id) {
+				continue
+			}
 			_ = t.killGroup(name)
 			left = append(left, name)
 		}

@@ -25,8 +25,10 @@ type command struct {
 	run   uint64 // of the group
 	what  string // it is for, in messages
 	hook  reconciler.Hook
-	over  chan struct{} // closed when it is to end; why says for what
-	done  chan struct{} // closed at its end; of hooks
+	// entered says that a person runs it, who is no child of ours (entered.go).
+	entered bool
+	over    chan struct{} // closed when it is to end; why says for what
+	done    chan struct{} // closed at its end; of hooks
 
 	timer *time.Timer // has it end when it takes too long; nil is never
 
@@ -235,6 +237,8 @@ func (h *Host) admits(c *command) *reconciler.Failure {
 		f := c.refused("%s does not run", g.id)
 		f.Reason = reconciler.ReasonMainEnded
 		return f
+	case c.entered && g.entered() >= maxEntered:
+		return c.refused("%d others beside %s are under way", maxEntered, g.id)
 	case len(g.commands)+len(g.stuck) >= maxCommands:
 		return c.refused("%d others of %s are under way", maxCommands, g.id)
 	}
@@ -283,7 +287,7 @@ func (h *Host) spawnCommand(c *command, p *plan, path string, direct bool, stdou
 	id, cgroup := c.group.id, ""
 	if c.tree != nil {
 		var err error
-		c.name, err = c.tree.makeCommand(id, func() uint64 { return h.lastCommand.Add(1) })
+		c.name, err = c.tree.makeCommand(id, commandPrefix, func() uint64 { return h.lastCommand.Add(1) })
 		if err != nil {
 			return explainCgroup(id, err)
 		}

@@ -101,12 +101,17 @@ func (h *Host) letGo(c *command) {
 // holds Host.mu.
 func (g *group) busy() bool { return len(g.commands)+len(g.stuck) > 0 }
 
-// closeCommands ends all commands and waits for their ends.
+// closeCommands ends all commands and waits for their ends. What people run lives on as
+// the services do.
 func (h *Host) closeCommands() {
 	h.mu.Lock()
 	h.closed = true
 	for _, g := range h.groups {
-		h.endCommands(g, "the host is closed", nil)
+		for c := range g.commands {
+			if !c.entered {
+				c.end("the host is closed")
+			}
+		}
 	}
 	h.mu.Unlock()
 	h.commands.Wait()

@@ -28,6 +28,11 @@
 // What does not go after a kill holds up the next start of its replica, and nobody
 // else.
 //
+// What a person runs there (entered.go) is no child of ours: the client asks for a
+// group ("web-0/_enter.8"), joins it, takes on what its Entry tells, and becomes the
+// command (enter.go). It ends as a probe does when the main process ends, but it outlives
+// the daemon.
+//
 // # Threads that fork
 //
 // A fork copies the table of descriptors and the exec closes the copies, which

@@ -54,6 +54,8 @@ func perform(act string) int {
 		return guard()
 	case "say":
 		return sayAndEnd()
+	case "enter":
+		return enter()
 	case "orphans":
 		return inheritOrphans()
 	}

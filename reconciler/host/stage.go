@@ -84,20 +84,7 @@ func RunExecStage() {
 
 // run becomes the program. It returns what went wrong.
 func (p *plan) run() *reconciler.Failure {
-	unix.Umask(p.umask)
-	if f := p.setRlimits(); f != nil {
-		return f
-	}
-	if f := p.setIdentity(); f != nil {
-		return f
-	}
-	if err := unix.Chdir(p.dir); err != nil {
-		if f := examineDir(p.dir); f != nil {
-			return f
-		}
-		return failure(reconciler.ReasonWorkingDirInvalid, "cannot enter the working directory %s: %v", p.dir, err)
-	}
-	path, f := lookUp(p.argv[0], valueOf(p.env, "PATH"), p.dir)
+	path, f := p.settle()
 	if f != nil {
 		return f
 	}
@@ -105,6 +92,25 @@ func (p *plan) run() *reconciler.Failure {
 		return failure(reconciler.ReasonStartFailed, "cannot report: %v", err)
 	}
 	return explainExec(at(p.dir, path), syscall.Exec(path, p.argv, p.env))
+}
+
+// settle has this process, of which one thread takes on the credentials, be as the
+// program is to be, and finds it.
+func (p *plan) settle() (path string, f *reconciler.Failure) {
+	unix.Umask(p.umask)
+	if f := p.setRlimits(); f != nil {
+		return "", f
+	}
+	if f := p.setIdentity(); f != nil {
+		return "", f
+	}
+	if err := unix.Chdir(p.dir); err != nil {
+		if f := examineDir(p.dir); f != nil {
+			return "", f
+		}
+		return "", failure(reconciler.ReasonWorkingDirInvalid, "cannot enter the working directory %s: %v", p.dir, err)
+	}
+	return lookUp(p.argv[0], valueOf(p.env, "PATH"), p.dir)
 }
 
 // check looks whether run would succeed.
