@@ -22,8 +22,12 @@ func (s *Server) privileged(p peer) bool {
 		return true
 	}
 	gid, ok := groupNumber(s.accessGroup())
-	return ok && slices.Contains(p.groups, gid)
+	return ok && gid != overflowGid && slices.Contains(p.groups, gid)
 }
+
+// overflowGid stands for every group that a user namespace does not map
+// (user_namespaces(7)): it is nobody's.
+const overflowGid = 65534
 
 // accessGroup is the group that the configuration names now; empty is none.
 func (s *Server) accessGroup() spec.ID {

@@ -72,7 +72,12 @@ func Inherit(stateDir string, fd int) (*Socket, error) {
 		listener.Close()
 		return nil, errors.New("cannot take over the socket: the descriptor is of something else")
 	}
-	return &Socket{UnixListener: inherited, path: filepath.Join(stateDir, SocketName)}, nil
+	s := &Socket{UnixListener: inherited, path: filepath.Join(stateDir, SocketName)}
+	// An earlier version let nobody else in. That it is not there is no reason to end.
+	if info, err := os.Lstat(s.path); err == nil && info.Mode().Type() == os.ModeSocket {
+		_ = os.Chmod(s.path, 0o666)
+	}
+	return s, nil
 }
 
 // Fd is the descriptor for the image that comes after this one. It stays the

@@ -327,7 +327,7 @@ func TestNoMoreIsReceivedThanCanBeClosed(t *testing.T) {
 	}
 	until(func() bool { return m.host.Hanging() == 750 })
 	say("X=1", many...)
-	time.Sleep(50 * time.Millisecond)
+	meanwhile()
 	if !waits(t, m.host.Carry().Notify) {
 		t.Error("it receives more and more")
 	}

@@ -75,6 +75,11 @@ func (c *command) refused(format string, args ...any) *reconciler.Failure {
 func (h *Host) stopped(c *command) *reconciler.Failure {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return c.stopped()
+}
+
+// stopped is for a caller who holds Host.mu.
+func (c *command) stopped() *reconciler.Failure {
 	f := c.refused("%s", c.why)
 	if c.why == whyMainEnded {
 		f.Reason = reconciler.ReasonMainEnded
@@ -223,7 +228,7 @@ func (h *Host) admits(c *command) *reconciler.Failure {
 	g := c.group
 	select {
 	case <-c.over:
-		return c.refused("%s", c.why)
+		return c.stopped()
 	default:
 	}
 	switch {

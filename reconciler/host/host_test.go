@@ -162,6 +162,9 @@ func (m *machine) waitOutput(text string) {
 	until(func() bool { return strings.Contains(m.output(), text) })
 }
 
+// meanwhile lets what must not happen happen.
+func meanwhile() { time.Sleep(50 * time.Millisecond) }
+
 // until waits for what no event tells.
 func until(so func() bool) {
 	for !so() {

@@ -2,9 +2,9 @@ package host
 
 import (
 	"os"
+	"runtime"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/go-logr/logr"
 	"golang.org/x/sys/unix"
@@ -77,7 +77,9 @@ func TestTheEndOfOutputFindsWhatIsToBeForgotten(t *testing.T) {
 	c.mu.Lock() // as who reads it does
 	done := make(chan error, 1)
 	go func() { done <- h.watchCommand(c) }()
-	time.Sleep(20 * time.Millisecond)
+	for range 1000 { // it must not get on
+		runtime.Gosched()
+	}
 	h.watcher.mu.Lock()
 	watched := len(h.watcher.ready) - 1 // the alarm
 	h.watcher.mu.Unlock()

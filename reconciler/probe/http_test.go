@@ -83,7 +83,7 @@ func TestARedirectIsInTheTimeOfItsProbe(t *testing.T) {
 		if err != nil {
 			return
 		}
-		time.Sleep(400 * time.Millisecond)
+		<-time.After(400 * time.Millisecond) // it is a slow server
 		if r.URL.Path == "/" {
 			_, _ = io.WriteString(c, "HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n")
 		} else {

@@ -3,6 +3,7 @@ package record
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -73,7 +74,7 @@ func TestRevisionsAreReservedInTime(t *testing.T) {
 		if !busy {
 			break
 		}
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
 	a.last += reserved / 2
 	last := a.Next()
