@@ -16,7 +16,10 @@ import (
 // The budgets of the daemon at rest. Each is a count or a size, so that it holds
 // on every machine.
 const (
-	budgetBinary             = 12_000_000 // bytes, stripped
+	// The commands for operators (get -w, why, wait, apply, edit, explain, top, exec,
+	// completion, templates) and the watches behind them took 0.7 MB of it. None of it is
+	// resident at rest: see cmd/reconciler/shrink.go.
+	budgetBinary             = 12_500_000 // bytes, stripped
 	budgetResident           = 10 * 1024  // KiB
 	budgetResidentPerService = 6          // KiB
 	budgetDescriptors        = 3          // per silent service
