@@ -82,6 +82,9 @@ func run(w io.Writer, daemon, program string, n, rounds int, idle time.Duration,
 			return err
 		}
 	}
+	if err := b.asking(w); err != nil {
+		return err
+	}
 	return b.budgets(w, idle)
 }
 
