@@ -389,18 +389,3 @@ func (v verdict) after(delay time.Duration, asap verdict, now time.Time) verdict
 	v.next = due
 	return v
 }
-
-// earlier is the earlier of two times of which zero means never.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func latest(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}

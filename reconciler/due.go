@@ -1,6 +1,9 @@
 package reconciler
 
-import "container/heap"
+import (
+	"container/heap"
+	"time"
+)
 
 // dueHeap orders records by the time when they want to be asked again.
 type dueHeap []*record
@@ -42,4 +45,19 @@ func (h *dueHeap) remove(r *record) {
 	if r.place >= 0 {
 		heap.Remove(h, int(r.place))
 	}
+}
+
+// earlier is the earlier of two times of which zero means never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }

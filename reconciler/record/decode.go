@@ -171,16 +171,20 @@ func (d *reading) ofRun(key string, value []byte) error {
 		i.Last = d.store.readEnded(e)
 		return err
 	case "exits":
-		var exits []ended
-		err := json.Unmarshal(value, &exits)
-		read := make([]reconciler.Ended, len(exits))
-		for n, e := range exits {
-			read[n] = d.store.readEnded(e)
-		}
-		i.Exits = &read
-		return err
+		return d.exits(value)
 	}
 	return nil
+}
+
+func (d *reading) exits(value []byte) error {
+	var exits []ended
+	err := json.Unmarshal(value, &exits)
+	read := make([]reconciler.Ended, len(exits))
+	for n, e := range exits {
+		read[n] = d.store.readEnded(e)
+	}
+	d.r.Instance.Exits = &read
+	return err
 }
 
 func (d *reading) moment(value []byte, to *time.Time) error {
