@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,7 @@ type daemonFlags struct {
 	logDir      string
 	trustOwners []string
 	noCgroups   bool
+	pprof       bool
 	settings    flagValues // of the flags that were given
 }
 
@@ -41,6 +43,7 @@ type daemonFlags struct {
 type daemonConfig struct {
 	dir, stateDir, logDir string
 	recursive, noCgroups  bool
+	pprof                 bool
 	trustOwners           []uint32
 	settings              flagValues
 }
@@ -98,6 +101,9 @@ type daemon struct {
 // Starting up, recovering from a crash and executing itself anew are one path;
 // the last one only brings descriptors that were kept open.
 func (a *app) daemon(ctx context.Context, flags daemonFlags) (err error) {
+	if !flags.pprof {
+		runtime.MemProfileRate = 0 // what nobody can read is not to cost memory
+	}
 	last := newLastAct(a.stderr)
 	defer last.perform()
 	d := &daemon{app: a, shelved: takeShelved(), last: last, begun: time.Now(), fail: func(error) {}}
@@ -248,6 +254,7 @@ func (d *daemon) listen(ctx context.Context) error {
 	server := api.NewServer(api.Config{
 		Engine: d.loop, Events: d.events, ConfirmPrune: d.watcher.ConfirmPrune, Log: d.log.WithName("api"), Version: build(),
 		Configuration: d.configuration, ExecPlan: d.execPlan, AccessGroup: func() spec.ID { return d.settings.access },
+		Profiles: d.config.pprof,
 		Daemon: status.Daemon{
 			Version: build().GitVersion, Pid: os.Getpid(), StartedAt: d.begun,
 			Dir: d.config.dir, StateDir: d.config.stateDir, LogDir: d.config.logDir, Recursive: d.config.recursive,
@@ -345,7 +352,7 @@ func hostConditions(machine *host.Host, now time.Time) []status.Condition {
 }
 
 func (a *app) daemonConfig(f daemonFlags) (c daemonConfig, err error) {
-	c = daemonConfig{recursive: f.recursive, noCgroups: f.noCgroups, settings: f.settings}
+	c = daemonConfig{recursive: f.recursive, noCgroups: f.noCgroups, pprof: f.pprof, settings: f.settings}
 	if c.dir, err = absolute(f.dir); err != nil {
 		return c, err
 	}

@@ -70,6 +70,7 @@ func (f *daemonFlags) add(root *cobra.Command, a *app) {
 	fs.String("cgroup-root", "", "the `cgroup` below which services get theirs, as a path (default the daemon's own)")
 	fs.BoolVar(&f.noCgroups, "no-cgroups", false,
 		"do without cgroups: processes that leave their session can then escape")
+	fs.BoolVar(&f.pprof, "pprof", false, "serve profiles of the daemon itself at /debug/pprof on its socket")
 }
 
 // settingFlags are the flags that speak for a field of the configuration, as far

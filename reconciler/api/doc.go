@@ -10,7 +10,10 @@
 //	GET  /apis/svc.d/v1/daemon
 //	POST /apis/svc.d/v1/prune
 //	GET  /version
-//	GET  /healthz
+//	GET  /livez, /healthz, /readyz              ?verbose: the process answers, the loop does, it does its work
+//	GET  /apis, /apis/svc.d, /apis/svc.d/v1     what there is, as Kubernetes' clients ask
+//	GET  /openapi/v3, /openapi/v3/apis/svc.d/v1
+//	GET  /debug/pprof/heap, allocs, goroutine   with --pprof
 //
 // A POST is answered by the service as it is right after. An error is answered
 // by a status.Failure. A log is plain text, and takes the parameters that Kubernetes

@@ -12,16 +12,19 @@ import (
 // kind is a kind of objects that can be listed and watched.
 type kind struct {
 	plural, singular string // services, Service
+	short            string // svc
 	// fields are those that a field selector may name.
 	fields []string
 }
 
 // The kinds.
 var (
-	services   = &kind{"services", spec.KindService, []string{"metadata.name", "status.phase"}}
-	replicas   = &kind{"replicas", "Replica", []string{"metadata.name", "status.phase"}}
-	happenings = &kind{"events", "Event", []string{"involvedObject.kind", "involvedObject.name", "metadata.name", "reason", "type"}}
+	services   = &kind{"services", spec.KindService, "svc", []string{"metadata.name", "status.phase"}}
+	replicas   = &kind{"replicas", "Replica", "", []string{"metadata.name", "status.phase"}}
+	happenings = &kind{"events", "Event", "ev", []string{"involvedObject.kind", "involvedObject.name", "metadata.name", "reason", "type"}}
 )
+
+var kinds = []*kind{services, replicas, happenings}
 
 // sight is how much of an object somebody sees.
 type sight uint8

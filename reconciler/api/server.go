@@ -65,7 +65,9 @@ type Config struct {
 	// and directories. The server fills in the rest.
 	Daemon  status.Daemon
 	Version status.Version
-	Log     logr.Logger
+	// Profiles switches those of the daemon itself on.
+	Profiles bool
+	Log      logr.Logger
 }
 
 // Server answers requests. Its methods may be called by any goroutine.
@@ -120,9 +122,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 // Handler returns the API without the socket. A request is let in only when its
 // context tells of a peer that may ask.
 func (s *Server) Handler() http.Handler {
-	mux := http.NewServeMux()
-	const root = "/apis/svc.d/v1/"
-	for _, k := range []*kind{services, replicas, happenings} {
+	mux := &routes{}
+	for _, k := range kinds {
 		mux.Handle("GET "+root+k.plural, s.collection(k))
 	}
 	mux.Handle("GET "+root+"services/{name}", s.answer(s.get))
@@ -141,7 +142,9 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("GET /apis/svc.d/v1/config", s.answer(s.configuration))
 	mux.Handle("POST /apis/svc.d/v1/prune", s.answer(s.prune))
 	mux.Handle("GET /version", s.answer(s.version))
-	mux.Handle("GET /healthz", s.answer(s.healthz))
+	s.discovery(mux)
+	s.health(mux)
+	s.profiles(mux)
 	mux.Handle("/", s.answer(s.unknown))
 	return mux
 }
@@ -222,15 +225,6 @@ func (s *Server) unknown(r *http.Request) (any, error) {
 }
 
 func (s *Server) version(*http.Request) (any, error) { return &s.config.Version, nil }
-
-// healthz asks the engine, so "ok" means that the loop answers.
-func (s *Server) healthz(r *http.Request) (any, error) {
-	// No service can have this name, so the answer is small.
-	if _, err := s.config.Engine.Snapshot(r.Context(), noService); err != nil {
-		return nil, err
-	}
-	return "ok\n", nil
-}
 
 // noService cannot be declared: it is no DNS-1123 label.
 const noService = "_"
