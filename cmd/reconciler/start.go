@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"svc.d/status"
 )
 
 func (a *app) start() *cobra.Command {
@@ -22,7 +24,12 @@ func (a *app) start() *cobra.Command {
 				if _, err := s.client.Start(cmd.Context(), service); err != nil {
 					return withHint(err)
 				}
-				if t.service.Status.Held == nil {
+				switch st := &t.service.Status; {
+				case st.Held != nil:
+				case st.Phase == status.PhaseFailed || st.Phase == status.PhaseCompleted || st.Phase == status.PhaseCrashLoopBackOff:
+					fmt.Fprintf(a.stdout, "%s was not held; it is started again\n", service)
+					return nil
+				default:
 					fmt.Fprintf(a.stdout, "%s was not held\n", service)
 					return nil
 				}
