@@ -46,9 +46,7 @@ func (w *storm) audit() {
 func (w *storm) auditRevisions(snapshot *reconciler.Snapshot) {
 	for _, s := range snapshot.Services {
 		before, known := w.shown[s.Metadata.Name]
-		due := slices.ContainsFunc(before.Status.ReplicaStatuses, func(r status.Replica) bool {
-			return !r.Next.IsZero() && !r.Next.After(snapshot.At) // the loop is about to wake up
-		})
+		due := w.wakes(&before, snapshot.At)
 		if known && !due && before.Metadata.ResourceVersion == s.Metadata.ResourceVersion {
 			if !reflect.DeepEqual(before, s) {
 				w.broken(ChangesTold, "%s is shown otherwise in revision %s (-before +after)\n%s",
@@ -57,6 +55,21 @@ func (w *storm) auditRevisions(snapshot *reconciler.Snapshot) {
 		}
 		w.shown[s.Metadata.Name] = s
 	}
+}
+
+// wakes reports whether the loop, whose times run ahead by some ns, is about to wake
+// up for a service that it has shown so.
+func (w *storm) wakes(shown *status.Service, now time.Time) bool {
+	var available time.Duration
+	w.mu.Lock()
+	if want := w.books.account(shown.Metadata.Name).want; want != nil {
+		available = time.Duration(want.Spec.MinReadySeconds) * time.Second
+	}
+	w.mu.Unlock()
+	near := func(due time.Time) bool { return !due.After(now) && now.Sub(due) < time.Microsecond }
+	return slices.ContainsFunc(shown.Status.ReplicaStatuses, func(r status.Replica) bool {
+		return near(r.Next) || near(r.ReadySince.Add(available))
+	}) || shown.Status.Held != nil && near(shown.Status.Held.Until)
 }
 
 // unsettled says what is not as it should be for good; empty when all is.

@@ -138,9 +138,19 @@ func shows(before, i *Instance, e Event) bool {
 // wokeUp notes that a record's time has come. Without an event that is shown only
 // when times stand in what is shown; probes, which are due all the time, do not.
 func (l *Loop) wokeUp(r *record) {
-	if !r.probed() || r.want != nil && r.want.Spec.MinReadySeconds > 0 || !r.facts.StoppedUntil.IsZero() || r.facts.CheckOf != nil {
+	if !r.probed() || r.facts.unready() || r.want != nil && r.want.Spec.MinReadySeconds > 0 || !r.facts.StoppedUntil.IsZero() || r.facts.CheckOf != nil {
 		l.changed(r)
 	}
+}
+
+// unready reports whether a process runs that is not ready.
+func (f *Facts) unready() bool {
+	for n := range f.Replicas {
+		if since, _ := f.Replicas[n].ready(); since.IsZero() && f.Replicas[n].stage() == stageLive {
+			return true
+		}
+	}
+	return false
 }
 
 // probed reports whether the record has probes to be due for.

@@ -132,9 +132,10 @@ func TestOccurrences(t *testing.T) {
 			web := named("web")
 			set := &spec.Set{Services: map[string]*spec.Service{"web": web}}
 			w.sets <- &spec.Set{Services: set.Services, Problems: []spec.Problem{{Source: spec.Source{File: "/d/web.yaml", Line: 7}, Service: "web", Message: "no such field"}}}
+			synctest.Wait()
 			w.sets <- set
 			synctest.Wait()
-		}, []string{"! web ManifestInvalid /d/web.yaml:7: no such field", "ManifestMended /d/web.yaml has no error any more", "web-0 Started started"}},
+		}, []string{"! web ManifestInvalid /d/web.yaml:7: no such field", "web-0 Started started", "ManifestMended /d/web.yaml has no error any more"}},
 	}
 	for name, story := range stories {
 		t.Run(name, func(t *testing.T) {

@@ -57,13 +57,7 @@ func Decide(want *spec.Service, f *Facts, now time.Time, into []Action) (actions
 			var due time.Time
 			into, due = probes(&f.Replicas[n], n, now, into)
 			next = earlier(next, due)
-			// Who waits for it to be available hears of it then.
-			if s := want.Spec.MinReadySeconds; s > 0 {
-				ready, _ := f.Replicas[n].ready()
-				if due := ready.Add(minReady(want)); !ready.IsZero() && now.Before(due) {
-					next = earlier(next, due)
-				}
-			}
+			next = earlier(next, turns(want, &f.Replicas[n], now))
 		}
 	}
 	return into, next

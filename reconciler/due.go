@@ -3,6 +3,8 @@ package reconciler
 import (
 	"container/heap"
 	"time"
+
+	"svc.d/spec"
 )
 
 // dueHeap orders records by the time when they want to be asked again.
@@ -60,4 +62,18 @@ func latest(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// turns is when a replica that runs counts otherwise without an event: as available, or
+// as one that does not get ready. Nothing is done then, but it is shown.
+func turns(want *spec.Service, i *Instance, now time.Time) time.Time {
+	ready, _ := i.ready()
+	due := ready.Add(minReady(want))
+	if ready.IsZero() {
+		due = i.StartedAt.Add(time.Duration(want.Spec.ProgressDeadlineSeconds) * time.Second)
+	}
+	if now.Before(due) {
+		return due
+	}
+	return time.Time{}
 }

@@ -205,7 +205,7 @@ func progressing(want *spec.Service, f *Facts, s *status.ServiceStatus, now time
 		default:
 		}
 		deadline := time.Duration(want.Spec.ProgressDeadlineSeconds) * time.Second
-		if one.Pid != 0 && one.Updated && !one.Ready && !now.Before(one.Started.Add(deadline)) && !f.Replicas[n].wasReady() {
+		if one.Phase == status.PhaseRunning && one.Updated && !one.Ready && !now.Before(one.Started.Add(deadline)) && !f.Replicas[n].wasReady() {
 			return condition("Progressing", false, one.Started.Add(deadline), string(ReasonProgressDeadline),
 				fmt.Sprintf("%s did not get ready within %s: %s", one.Name, deadline, one.Message))
 		}
