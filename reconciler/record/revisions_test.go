@@ -65,19 +65,24 @@ func TestRevisionsAreReservedInTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.last += reserved * 3 / 4
-	a.Next() // which has more reserved
-	for {
-		a.mu.Lock()
-		busy := a.busy
-		a.mu.Unlock()
-		if !busy {
-			break
+	written := func() { // until nobody writes the file any more
+		for busy := true; busy; runtime.Gosched() {
+			a.mu.Lock()
+			busy = a.busy
+			a.mu.Unlock()
 		}
-		runtime.Gosched()
 	}
-	a.last += reserved / 2
+	skip := func(n uint64) {
+		a.mu.Lock()
+		a.last += n
+		a.mu.Unlock()
+	}
+	skip(reserved * 3 / 4)
+	a.Next() // which has more reserved
+	written()
+	skip(reserved / 4)
 	last := a.Next()
+	written()
 	b, err := OpenRevisions(dir, now)
 	if err != nil {
 		t.Fatal(err)
