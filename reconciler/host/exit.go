@@ -100,7 +100,7 @@ func (h *Host) awaitCommands(g *group, again func()) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	g.closed = true
-	if g.hook != nil {
+	if g.hook != nil && g.hook.hook != reconciler.HookPostStop {
 		g.hook.end(whyMainEnded) // it may not have begun
 	}
 	if !h.endCommands(g, whyMainEnded, again) {

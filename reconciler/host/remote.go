@@ -125,7 +125,10 @@ func (r *remotePaths) is(path string) bool {
 	}
 }
 
+// close lets go of the table. Whoever hangs may still ask afterwards.
 func (r *remotePaths) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.table >= 0 {
 		_ = unix.Close(r.table)
 		r.table = -1
