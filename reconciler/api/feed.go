@@ -256,6 +256,12 @@ func (r *run) add(snapshot *reconciler.Snapshot, changes *reconciler.Changes) {
 		if revision > changes.Revision || before != nil && sameService(before, &now) {
 			continue
 		}
+		if before != nil && before.Metadata.UID != now.Metadata.UID {
+			// It was removed, and is another one by now.
+			c := &change{revision: r.revision, before: serviceObject{before}, shared: true}
+			batch = append(batch, &entry{revision: revision, before: before, service: c})
+			before = nil
+		}
 		c := &change{revision: revision, now: serviceObject{&now}, shared: true}
 		if before != nil {
 			c.before = serviceObject{before}
@@ -263,7 +269,7 @@ func (r *run) add(snapshot *reconciler.Snapshot, changes *reconciler.Changes) {
 		r.services[name] = &now
 		batch = append(batch, &entry{revision: revision, before: before, now: &now, service: c})
 	}
-	slices.SortFunc(batch, func(a, b *entry) int { return cmp.Compare(a.revision, b.revision) })
+	slices.SortStableFunc(batch, func(a, b *entry) int { return cmp.Compare(a.revision, b.revision) })
 	batch = slices.Concat(r.gone(known, changes.Names, snapshot.Revision), batch)
 	if len(batch) > 0 {
 		r.publish(batch)

@@ -217,6 +217,20 @@ func TestAWatchTellsWhatChanges(t *testing.T) {
 	again.sees("DELETED db Running", "ADDED new Running")
 }
 
+// TestWhatIsDeclaredAgainIsAnother, also when nobody has seen that it was gone.
+func TestWhatIsDeclaredAgainIsAnother(t *testing.T) {
+	e := newTown()
+	server := testServer(t, Config{Engine: e})
+	e.set("web", func(s *status.Service) { s.Metadata.UID = "1"; running(10)(s) })
+	w := watch(t, server, "services?watch=true")
+	r := watch(t, server, "replicas?watch=true")
+	w.sees("ADDED web")
+	r.sees("ADDED web-0 Running")
+	e.set("web", func(s *status.Service) { s.Metadata.UID = "2"; running(11)(s) })
+	w.sees("DELETED web", "ADDED web")
+	r.sees("DELETED web-0 Running", "ADDED web-0 Running")
+}
+
 // TestAWatchGoesOnFromAList, also when nobody watched when it was made.
 func TestAWatchGoesOnFromAList(t *testing.T) {
 	e := newTown()
