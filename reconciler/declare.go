@@ -10,7 +10,6 @@ import (
 func (l *Loop) declare(set *spec.Set) {
 	l.logSet(l.set, set)
 	first := l.set == nil
-	l.fresh = first
 	if l.Declared != nil {
 		l.Declared(set)
 	}
@@ -46,7 +45,7 @@ func (l *Loop) declare(set *spec.Set) {
 		if r == nil {
 			r = l.add(name)
 		}
-		l.want(r, set.Services[name])
+		l.want(r, set.Services[name], first)
 		records[n] = r
 	}
 	// Who ends first is known when all of them are.
@@ -58,11 +57,11 @@ func (l *Loop) declare(set *spec.Set) {
 	}
 }
 
-func (l *Loop) want(r *record, want *spec.Service) {
+func (l *Loop) want(r *record, want *spec.Service, first bool) {
 	e := Event{Kind: EventDeclared, Service: want, At: l.now()}
 	l.logDeclared(r, want)
 	fresh := r.want == nil && len(r.facts.Replicas) == 0
-	l.occurredDeclared(r, want)
+	l.occurredDeclared(r, want, first)
 	r.want = want
 	r.facts = ObserveService(r.facts, e)
 	l.changed(r)

@@ -94,7 +94,6 @@ type Loop struct {
 	stopping   time.Time
 	handover   *handoverRequest // what waits for the host's answers; nil is nothing
 	history    history
-	fresh      bool // the first set is taken in
 
 	changesAsked chan changesRequest
 	runsAsked    chan runRequest

@@ -162,30 +162,10 @@ func because(i *Instance) string {
 	if why := i.blame(); why != "" {
 		return why
 	}
-	switch i.Cause {
-	case CauseEdited:
-		return "its manifest changed"
-	case CauseRemoved:
-		return "no manifest declares it any more"
-	case CauseScaled:
-		return "replicas was lowered"
-	case CauseStopped:
-		return "a person stopped it"
-	case CauseRestarted:
-		return "a person asked for a restart"
-	case CauseShutdown:
-		return "the daemon shuts down"
-	case CauseEnvFiles:
-		return "a file of envFrom changed"
-	case CauseDependency:
-		return "a service that it depends on was restarted"
-	case CauseLeftOver:
-		return "an earlier daemon left it"
-	case CauseNone, CauseMainEnded:
-		return "its main process ended"
-	case CauseUnclear, CausePostStart, CauseNotStartedUp, CauseUnhealthy, CauseWatchdog:
+	if i.Cause == CauseNone {
+		return causeWords[ReasonMainEnded]
 	}
-	return i.Cause.String()
+	return causeWords[i.Cause.reason()]
 }
 
 // commands names processes without their numbers.
@@ -268,7 +248,7 @@ func (l *Loop) commanded(r *record, c Command) {
 
 // occurredDeclared tells of a change of what is wanted. What the first set declares is
 // no news.
-func (l *Loop) occurredDeclared(r *record, want *spec.Service) {
+func (l *Loop) occurredDeclared(r *record, want *spec.Service, first bool) {
 	if l.Occurred == nil {
 		return
 	}
@@ -276,7 +256,7 @@ func (l *Loop) occurredDeclared(r *record, want *spec.Service) {
 	switch {
 	case want == nil:
 		o.Reason, o.Message = OccurredRemoved, "no manifest declares it any more"
-	case r.want == nil && l.fresh:
+	case r.want == nil && first:
 		return
 	case r.want == nil:
 		o.Reason, o.Message = OccurredDeclared, "declared by "+want.Source.File

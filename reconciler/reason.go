@@ -105,3 +105,17 @@ func (c Cause) reason() Reason {
 	}
 	return ""
 }
+
+// causeWords are why a process that works is to end, for people, by the cause's reason.
+var causeWords = map[Reason]string{
+	ReasonEdited:              "its manifest changed",
+	ReasonRemoved:             "no manifest declares it any more",
+	ReasonScaledDown:          "replicas was lowered",
+	ReasonRestartRequested:    "a restart was asked for",
+	ReasonShuttingDown:        "the daemon shuts down",
+	ReasonStopped:             "a person stopped it",
+	ReasonEnvFileChanged:      "a file of envFrom changed",
+	ReasonDependencyRestarted: "a service that it depends on was restarted",
+	ReasonMainEnded:           "its main process ended",
+	ReasonLeftOver:            "an earlier daemon left it",
+}

@@ -192,19 +192,14 @@ func messageOfLife(want *spec.Service, f *Facts, i *Instance, v verdict) string 
 
 // ending is the message of a replica that is not to run, or not like this.
 func ending(want *spec.Service, f *Facts, i *Instance, v verdict) string {
-	why := map[Reason]string{
-		ReasonEdited:           "its manifest changed",
-		ReasonRemoved:          "no manifest declares it any more",
-		ReasonScaledDown:       "replicas was lowered",
-		ReasonRestartRequested: replaced(CauseRestarted),
-		ReasonShuttingDown:     "the daemon shuts down",
-		ReasonStopped:          "stopped by " + who(f.StoppedBy),
-
-		ReasonEnvFileChanged:      replaced(CauseEnvFiles),
-		ReasonDependencyRestarted: replaced(CauseDependency),
-		ReasonPostStartFailed:     i.blamed(v), ReasonStartupProbeFailed: i.blamed(v),
-		ReasonUnhealthy: i.blamed(v), ReasonWatchdog: i.blamed(v),
-	}[v.reason]
+	why := causeWords[v.reason]
+	switch v.reason {
+	case ReasonStopped:
+		why = "stopped by " + who(f.StoppedBy)
+	case ReasonPostStartFailed, ReasonStartupProbeFailed, ReasonUnhealthy, ReasonWatchdog:
+		why = i.blamed(v)
+	default:
+	}
 	switch {
 	case i.Quiet():
 		return why

@@ -102,12 +102,8 @@ func turnToCome(want *spec.Service, f *Facts, i *Instance) string {
 // replaced is why a process is replaced whose manifest did not change.
 func replaced(c Cause) string {
 	switch c {
-	case CauseRestarted:
-		return "a restart was asked for"
-	case CauseEnvFiles:
-		return "a file of envFrom changed"
-	case CauseDependency:
-		return "a service that it depends on was restarted"
+	case CauseRestarted, CauseEnvFiles, CauseDependency:
+		return causeWords[c.reason()]
 	default:
 		return ""
 	}
