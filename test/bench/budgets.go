@@ -62,7 +62,7 @@ func (b *bench) use(folder string, n int, idle time.Duration) (usage, error) {
 			return u, d.end(err)
 		}
 	}
-	time.Sleep(5 * time.Second) // let the runtime give back what the start took
+	time.Sleep(8 * time.Second) // it looks each three seconds whether its start is over, and gives back what that took
 	before, err := world.VoluntarySwitches(d.pid())
 	if err != nil {
 		return u, d.end(err)
