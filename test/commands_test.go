@@ -167,6 +167,9 @@ func (s *scene) matching(texts ...string) ([]world.Process, error) {
 	}), err
 }
 
+// cmdAlive waits for exactly N processes that match. Those that record have
+// recorded their start: before, a signal that the script sends would end them
+// without a word.
 func cmdAlive(ts *testscript.TestScript, neg bool, args []string) {
 	arguments(ts, neg, args, 1, "alive N [TEXT...]")
 	s, n := sceneOf(ts), number(ts, args[0])
@@ -174,6 +177,16 @@ func cmdAlive(ts *testscript.TestScript, neg bool, args []string) {
 		found, err := s.matching(args[1:]...)
 		if err == nil && len(found) != n {
 			err = fmt.Errorf("%d processes, not %d: %v", len(found), n, found)
+		}
+		if err != nil {
+			return err
+		}
+		records, err := os.ReadFile(s.records)
+		for _, p := range found {
+			recorded := strings.Contains(string(records), fmt.Sprintf(" pid=%d ", p.Pid))
+			if err == nil && !recorded && strings.Contains(p.Command, s.records) {
+				err = fmt.Errorf("process %d has not recorded its start", p.Pid)
+			}
 		}
 		return err
 	}))
