@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"svc.d/status"
 )
 
 // Revisions numbers the states of everything that the API shows. Numbers never go
@@ -42,7 +44,13 @@ type history struct {
 	since uint64
 	gone  []gone
 	more  chan struct{} // nil: nobody waits
+	// besides are the conditions of services that no event tells of, as they were when
+	// somebody asked last.
+	besides map[string][]status.Condition
 }
+
+// knows reports whether all changes after a state are known.
+func (h *history) knows(since, now uint64) bool { return since > 0 && since >= h.since && since <= now }
 
 type gone struct {
 	name     string
@@ -74,6 +82,7 @@ func (l *Loop) Changes(since uint64) (Changes, bool) {
 }
 
 func (l *Loop) changesSince(since uint64) changesAnswer {
+	l.besides()
 	now := l.Revisions.Now()
 	if since < l.history.since || since > now {
 		return changesAnswer{}
@@ -84,16 +93,42 @@ func (l *Loop) changesSince(since uint64) changesAnswer {
 			a.Names = append(a.Names, name)
 		}
 	}
-	for _, g := range l.history.gone {
-		if g.revision > since && l.services[g.name] == nil && !slices.Contains(a.Names, g.name) {
-			a.Names = append(a.Names, g.name)
-		}
-	}
+	a.Names = append(a.Names, l.goneSince(since)...)
 	if l.history.more == nil {
 		l.history.more = make(chan struct{})
 	}
 	a.More = l.history.more
 	return a
+}
+
+// goneSince are the services that were there after a state and are not any more.
+func (l *Loop) goneSince(since uint64) (names []string) {
+	for _, g := range l.history.gone {
+		if g.revision > since && l.services[g.name] == nil && !slices.Contains(names, g.name) {
+			names = append(names, g.name)
+		}
+	}
+	return names
+}
+
+// besides asks for the conditions that no event tells of, and notes which services they
+// have changed of.
+func (l *Loop) besides() {
+	if l.ServiceConditions == nil {
+		return
+	}
+	before, now := l.history.besides, l.ServiceConditions()
+	l.history.besides = now
+	for name := range now {
+		if r := l.services[name]; r != nil && !slices.Equal(before[name], now[name]) {
+			l.changed(r)
+		}
+	}
+	for name := range before {
+		if r := l.services[name]; r != nil && now[name] == nil {
+			l.changed(r)
+		}
+	}
 }
 
 // changed notes that something of the record is shown otherwise now.

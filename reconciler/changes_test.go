@@ -13,6 +13,7 @@ import (
 	"svc.d/reconciler"
 	"svc.d/reconciler/hosttest"
 	"svc.d/spec"
+	"svc.d/status"
 )
 
 func exits(code int32) reconciler.Exit { return reconciler.Exit{Code: code} }
@@ -87,6 +88,52 @@ func TestChangesTellWhatIsToBeLookedAtAgain(t *testing.T) {
 		if _, ok := w.loop.Changes(f.at); ok {
 			t.Error("it has forgotten removals and says that it knows all")
 		}
+		w.end()
+	})
+}
+
+func TestASnapshotTellsWhatIsNewSinceAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		besides := map[string][]status.Condition(nil)
+		w := newWorldOf(t, hosttest.Config{})
+		w.run(reconciler.Config{ServiceConditions: func() map[string][]status.Condition { return besides }})
+		w.declare(named("web"), named("db"))
+		at := uint64(0)
+		since := func(when string, adds bool, gone []string, names ...string) {
+			t.Helper()
+			s, err := w.loop.SnapshotSince(t.Context(), at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for n := range s.Services {
+				got = append(got, s.Services[n].Metadata.Name)
+			}
+			if diff := cmp.Diff([]any{adds, gone, names}, []any{s.Since == at && at > 0, s.Gone, got}); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", when, diff)
+			}
+			at = s.Revision
+		}
+		since("at first", false, nil, "db", "web")
+		since("at rest", true, nil)
+		w.machine.End(web0, exits(3))
+		synctest.Wait()
+		since("one has ended", true, nil, "web")
+		w.declare(named("web"), named("new"))
+		since("one comes, one goes", true, []string{"db"}, "new")
+		besides = map[string][]status.Condition{"web": {{Type: "OutputLost"}}, "none": {{Type: "OutputLost"}}}
+		since("something else is the matter with one", true, nil, "web")
+		besides = map[string][]status.Condition{"web": {{Type: "OutputLost"}}}
+		since("it still is", true, nil)
+		besides = map[string][]status.Condition{"web": {{Type: "OutputLost", Message: "more"}}}
+		if c, ok := w.loop.Changes(at); !ok || !slices.Equal(c.Names, []string{"web"}) {
+			t.Errorf("when it gets worse, these have changed: %v, %v", c.Names, ok)
+		}
+		since("it has got worse", true, nil, "web")
+		besides = nil
+		since("it is well again", true, nil, "web")
+		at += 1000
+		since("of what is still to come", false, nil, "new", "web")
 		w.end()
 	})
 }

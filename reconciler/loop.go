@@ -52,7 +52,8 @@ type Config struct {
 	// Step is told of each step of which a crash must do no harm; nil is nobody.
 	Step func(Step)
 	// ServiceConditions, when not nil, are conditions of services that no event
-	// tells of, by name. It is called for each snapshot and must not block.
+	// tells of, by name. It is called when somebody asks what is so or what has changed,
+	// and must not block. What it has told must not change.
 	ServiceConditions func() map[string][]status.Condition
 	// Revisions numbers states; nil is from 1 on.
 	Revisions Revisions
@@ -189,7 +190,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		case r := <-l.commands:
 			r.answer <- l.command(r.Command)
 		case r := <-l.snapshots:
-			r.answer <- l.snapshot(r.names)
+			r.answer <- l.snapshot(r)
 		case r := <-l.changesAsked:
 			r.answer <- l.changesSince(r.since)
 		case r := <-l.runsAsked:

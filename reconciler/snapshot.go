@@ -18,7 +18,11 @@ type Snapshot struct {
 	At       time.Time
 	Revision uint64           // the state that it shows: see Loop.Changes
 	Services []status.Service // in order of names
-	Set      *spec.Set        // nil until the first one came
+	// Since is the state to which it adds: Services are only those that have changed
+	// since, and Gone may name those that are gone. 0: Services are all that was asked for.
+	Since uint64
+	Gone  []string
+	Set   *spec.Set // nil until the first one came
 	// Conditions are the host's (such as Degraded) and the directory's.
 	Conditions []status.Condition
 	// Stopping is when the shutdown began; zero while there is none.
@@ -44,6 +48,7 @@ type Command struct {
 
 type snapshotRequest struct {
 	names  []string
+	since  uint64
 	answer chan *Snapshot // buffered
 }
 
@@ -51,7 +56,18 @@ type snapshotRequest struct {
 // that nothing is known of are left out. The error is ctx's or ErrStopped. Safe
 // for concurrent use.
 func (l *Loop) Snapshot(ctx context.Context, names ...string) (*Snapshot, error) {
-	r := snapshotRequest{names, make(chan *Snapshot, 1)}
+	return l.askSnapshot(ctx, snapshotRequest{names: names})
+}
+
+// SnapshotSince reports on what has changed after the state since, or on everything when
+// that is too long ago to tell or none that was given out: Snapshot.Since tells. The error
+// is ctx's or ErrStopped. Safe for concurrent use.
+func (l *Loop) SnapshotSince(ctx context.Context, since uint64) (*Snapshot, error) {
+	return l.askSnapshot(ctx, snapshotRequest{since: since})
+}
+
+func (l *Loop) askSnapshot(ctx context.Context, r snapshotRequest) (*Snapshot, error) {
+	r.answer = make(chan *Snapshot, 1)
 	select {
 	case l.snapshots <- r:
 		s := await(l, r.answer, nil)
@@ -72,27 +88,35 @@ func (l *Loop) Snapshot(ctx context.Context, names ...string) (*Snapshot, error)
 
 // snapshot copies what the report needs; the words are found by the asker's
 // goroutine (render), so that the loop is not held up.
-func (l *Loop) snapshot(names []string) *Snapshot {
-	s := &Snapshot{At: l.now(), Revision: l.Revisions.Now(), Set: l.set, Stopping: l.stopping}
+func (l *Loop) snapshot(asked snapshotRequest) *Snapshot {
+	l.besides()
+	s := &Snapshot{At: l.now(), Revision: l.Revisions.Now(), Set: l.set, Stopping: l.stopping, conditions: l.history.besides}
 	if l.Conditions != nil {
 		s.Conditions = slices.Clone(l.Conditions())
-	}
-	if l.ServiceConditions != nil {
-		s.conditions = l.ServiceConditions()
 	}
 	add := func(r *record) {
 		f := r.facts
 		f.Replicas = slices.Clone(f.Replicas)
 		s.known = append(s.known, known{r.want, f, r.revision})
 	}
-	if len(names) == 0 {
+	if l.history.knows(asked.since, s.Revision) {
+		s.Since = asked.since
+		for _, r := range l.services {
+			if r.revision > s.Since {
+				add(r)
+			}
+		}
+		s.Gone = l.goneSince(s.Since)
+		return s
+	}
+	if len(asked.names) == 0 {
 		s.known = make([]known, 0, len(l.services))
 		for _, r := range l.services {
 			add(r)
 		}
 		return s
 	}
-	for _, name := range names {
+	for _, name := range asked.names {
 		if r := l.services[name]; r != nil {
 			add(r)
 		}

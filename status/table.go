@@ -177,11 +177,13 @@ func newTable(w io.Writer) *Table { return NewTable(w) }
 func (t *Table) row(cells ...string) { t.Row(cells...) }
 func (t *Table) flush() error        { return t.Flush() }
 
+var oneLine = strings.NewReplacer("\t", " ", "\n", " ", "\r", " ", "\f", " ", "\v", " ")
+
 // Row adds one line; a tab or a line's end within a cell becomes a blank.
 func (t *Table) Row(cells ...string) {
 	row := make([]string, len(cells))
 	for i, cell := range cells {
-		row[i] = strings.NewReplacer("\t", " ", "\n", " ", "\r", " ", "\f", " ", "\v", " ").Replace(cell)
+		row[i] = oneLine.Replace(cell)
 		if i == len(t.widths) {
 			t.widths = append(t.widths, minColumn)
 		}

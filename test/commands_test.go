@@ -192,6 +192,20 @@ func cmdAlive(ts *testscript.TestScript, neg bool, args []string) {
 	}))
 }
 
+// cmdBesiege has the daemon's socket besieged until relieve.
+func cmdBesiege(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 0, "besiege")
+	s := sceneOf(ts)
+	s.relieve = world.Besiege(s.running(ts).stateDir + "/api.sock")
+}
+
+func cmdRelieve(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 0, "relieve")
+	s := sceneOf(ts)
+	s.relieve()
+	s.relieve = nil
+}
+
 // cmdPids puts the pids of the processes that match into a variable.
 func cmdPids(ts *testscript.TestScript, neg bool, args []string) {
 	arguments(ts, neg, args, 1, "pids VARIABLE [TEXT...]")

@@ -42,6 +42,8 @@ func TestScripts(t *testing.T) {
 			"lease":       cmdLease,
 			"unlease":     cmdUnlease,
 			"descriptors": cmdDescriptors,
+			"besiege":     cmdBesiege,
+			"relieve":     cmdRelieve,
 		},
 	})
 }
@@ -53,6 +55,7 @@ type scene struct {
 	records  string // what the beacons say of themselves
 	daemon   *daemon
 	leased   *os.File
+	relieve  func() // ends the siege; nil: there is none
 }
 
 type sceneKey struct{}
@@ -103,6 +106,9 @@ func setUpScript(env *testscript.Env) error {
 func (s *scene) tearDown(t testscript.T) {
 	if s.leased != nil {
 		s.leased.Close()
+	}
+	if s.relieve != nil {
+		s.relieve()
 	}
 	var failure error
 	if s.daemon != nil {

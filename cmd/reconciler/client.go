@@ -49,7 +49,7 @@ func withHint(err error) error {
 type situation struct {
 	client   *api.Client
 	services []status.Service
-	revision string // of the list of services
+	listed   *api.Objects // the services as they came
 	daemon   *status.Daemon
 }
 
@@ -59,15 +59,21 @@ func (a *app) ask(ctx context.Context) (*situation, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := client.Services(ctx)
+	listed, err := client.List(ctx, string(kindServices), api.Selection{})
 	if err != nil {
 		return nil, withHint(err)
+	}
+	services := make([]status.Service, len(listed.Items))
+	for n, item := range listed.Items {
+		if err := json.Unmarshal(item, &services[n]); err != nil {
+			return nil, fmt.Errorf("cannot read the daemon's answer: %w", err)
+		}
 	}
 	daemon, err := client.Daemon(ctx)
 	if err != nil {
 		return nil, withHint(err)
 	}
-	return &situation{client, list.Items, list.Metadata.ResourceVersion, daemon}, nil
+	return &situation{client, services, listed, daemon}, nil
 }
 
 // problemsOf are those of a service and of its file.

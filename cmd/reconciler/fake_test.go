@@ -50,6 +50,11 @@ func (f *fakeEngine) Snapshot(_ context.Context, names ...string) (*reconciler.S
 	return &s, nil
 }
 
+// SnapshotSince knows no past.
+func (f *fakeEngine) SnapshotSince(ctx context.Context, _ uint64) (*reconciler.Snapshot, error) {
+	return f.Snapshot(ctx)
+}
+
 // Changes knows no past.
 func (f *fakeEngine) Changes(uint64) (reconciler.Changes, bool) { return reconciler.Changes{}, false }
 

@@ -89,6 +89,9 @@ func (f *getFlags) check(names []string, groups int) error {
 }
 
 func (a *app) list(ctx context.Context, words []string, flags *getFlags, p *printer) error {
+	if done, err := a.listRows(ctx, words, flags, p); done || err != nil {
+		return err
+	}
 	s, err := a.ask(ctx)
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -120,15 +119,12 @@ func (g *group) concernedBy(p status.Problem, services []status.Service) bool {
 // collection is all objects of a kind that a selection has.
 func (s *situation) collection(ctx context.Context, k kind, selection api.Selection) (*group, error) {
 	g := &group{kind: k, selected: selection != api.Selection{}}
-	var list *api.Objects
-	var err error
-	if k == kindServices && !g.selected {
-		list, err = s.objects()
-	} else {
-		list, err = s.client.List(ctx, string(k), selection)
-	}
-	if err != nil {
-		return nil, withHint(olderDaemon(err))
+	list := s.listed
+	if k != kindServices || g.selected {
+		var err error
+		if list, err = s.client.List(ctx, string(k), selection); err != nil {
+			return nil, withHint(olderDaemon(err))
+		}
 	}
 	g.revision = list.Metadata.ResourceVersion
 	for _, item := range list.Items {
@@ -139,19 +135,6 @@ func (s *situation) collection(ctx context.Context, k kind, selection api.Select
 		g.objects = append(g.objects, o)
 	}
 	return g, nil
-}
-
-// objects are the services that were listed already.
-func (s *situation) objects() (*api.Objects, error) {
-	list := &api.Objects{Metadata: status.ListMeta{ResourceVersion: s.revision}}
-	for i := range s.services {
-		text, err := json.Marshal(&s.services[i])
-		if err != nil {
-			return nil, fmt.Errorf("cannot encode a service: %w", err)
-		}
-		list.Items = append(list.Items, text)
-	}
-	return list, nil
 }
 
 // olderDaemon explains the answer of a daemon that does not know what is asked.

@@ -28,6 +28,28 @@ func (c *Client) List(ctx context.Context, collection string, s Selection) (*Obj
 	return call[Objects](ctx, c, http.MethodGet, collectionPath(collection, s, nil), nil)
 }
 
+// Table lists the objects of a collection as rows of text, with their metadata if that is
+// asked for. It is nil when the daemon is of a version that does not know tables.
+func (c *Client) Table(ctx context.Context, collection string, s Selection, metadata bool) (*status.RowList, error) {
+	include := includeNone
+	if metadata {
+		include = includeMetadata
+	}
+	path := collectionPath(collection, s, url.Values{"includeObject": {include}})
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://reconciler"+path, nil)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the request: %w", err)
+	}
+	request.Header.Set("Accept", "application/json;as=Table;g=meta.k8s.io;v=v1")
+	table := new(status.RowList)
+	err = c.send(request, table)
+	var failure *status.Failure
+	if errors.As(err, &failure) && failure.Reason == status.FailureBadRequest || err == nil && table.Kind != tableKind {
+		return nil, nil // List tells what is wrong, if anything is
+	}
+	return table, err
+}
+
 // Replicas lists replicas, in order of services and ordinals.
 func (c *Client) Replicas(ctx context.Context, s Selection) (*status.ReplicaObjectList, error) {
 	return call[status.ReplicaObjectList](ctx, c, http.MethodGet, collectionPath("replicas", s, nil), nil)

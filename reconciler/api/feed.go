@@ -15,9 +15,11 @@ const (
 	// maxEntries is how far a watcher may lag behind: what is older is forgotten.
 	// It is more than four of each of a thousand services.
 	maxEntries = 4096
-	// feedPause is the time from one look at what has changed to the next. What
-	// changes more often is told as it is in the end.
+	// feedPause is the time from a change to a look at what has changed. What changes
+	// more often is told as it is in the end.
 	feedPause = 10 * time.Millisecond
+	// feedLook is how often it looks when nothing has been told.
+	feedLook = time.Second
 	// feedLinger is how long it goes on without watchers: who was told to begin
 	// anew lists first, and then asks for what came since.
 	feedLinger = 5 * time.Second
@@ -137,13 +139,13 @@ type run struct {
 	ended  chan struct{}
 
 	mu       sync.Mutex
-	services map[string]*status.Service // as they were told last
-	entries  []*entry                   // the latest, oldest first
-	passed   uint64                     // how many there were before those
-	first    uint64                     // all after this revision are in entries
-	revision uint64                     // and up to this one
-	more     chan struct{}              // closed at the next entry, or the end
-	err      error                      // why it has ended
+	services map[string]*listed // as they were told last
+	entries  []*entry           // the latest, oldest first
+	passed   uint64             // how many there were before those
+	first    uint64             // all after this revision are in entries
+	revision uint64             // and up to this one
+	more     chan struct{}      // closed at the next entry, or the end
+	err      error              // why it has ended
 }
 
 func startRun(engine Engine) *run {
@@ -184,34 +186,45 @@ func (r *run) follow(ctx context.Context) error {
 	}
 	r.begin(snapshot)
 	close(r.begun)
-	pause := time.NewTimer(feedPause)
-	defer pause.Stop()
 	for since := snapshot.Revision; ; {
 		changes, ok := r.engine.Changes(since)
 		if !ok {
 			return expired(since)
 		}
-		if len(changes.Names) == 0 {
-			r.reached(changes.Revision)
-			since = changes.Revision
-			select {
-			case <-changes.More:
-				continue
-			case <-ctx.Done():
-				return ctx.Err()
+		since = changes.Revision
+		if len(changes.Names) > 0 {
+			if snapshot, err = r.ask(ctx, changes.Names...); err != nil {
+				return err
 			}
+			r.add(snapshot, &changes)
+		} else {
+			r.reached(changes.Revision)
 		}
-		if snapshot, err = r.ask(ctx, changes.Names...); err != nil {
+		if err := r.rest(ctx, changes.More); err != nil {
 			return err
 		}
-		r.add(snapshot, &changes)
-		since = changes.Revision
-		pause.Reset(feedPause)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	}
+}
+
+// rest waits for more, and a while longer: who restarts a process is not to compete with
+// those who watch it, and what happens together is told together. Without a word it looks
+// again all the same, for what no event tells of.
+func (r *run) rest(ctx context.Context, more <-chan struct{}) error {
+	look := time.NewTimer(feedLook)
+	defer look.Stop()
+	select {
+	case <-more:
+	case <-look.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	look.Reset(feedPause)
+	select {
+	case <-look.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -224,10 +237,10 @@ func (r *run) ask(ctx context.Context, names ...string) (*reconciler.Snapshot, e
 func (r *run) begin(s *reconciler.Snapshot) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.services = make(map[string]*status.Service, len(s.Services))
+	r.services = make(map[string]*listed, len(s.Services))
 	for n := range s.Services {
-		one := s.Services[n] // a copy: the list as a whole is let go
-		r.services[one.Metadata.Name] = &one
+		one := newListed(s.Services[n])
+		r.services[one.name()] = one
 	}
 	r.first, r.revision = s.Revision, s.Revision
 }
@@ -252,7 +265,7 @@ func (r *run) add(snapshot *reconciler.Snapshot, changes *reconciler.Changes) {
 		name := now.Metadata.Name
 		known[name] = true
 		revision := revisionOf(now.Metadata.ResourceVersion)
-		before := r.services[name]
+		before := r.known(name)
 		if revision > changes.Revision || before != nil && sameService(before, &now) {
 			continue
 		}
@@ -266,7 +279,7 @@ func (r *run) add(snapshot *reconciler.Snapshot, changes *reconciler.Changes) {
 		if before != nil {
 			c.before = serviceObject{before}
 		}
-		r.services[name] = &now
+		r.services[name] = newListed(now)
 		batch = append(batch, &entry{revision: revision, before: before, now: &now, service: c})
 	}
 	slices.SortStableFunc(batch, func(a, b *entry) int { return cmp.Compare(a.revision, b.revision) })
@@ -284,7 +297,7 @@ func (r *run) add(snapshot *reconciler.Snapshot, changes *reconciler.Changes) {
 // has to be told. The caller holds mu.
 func (r *run) gone(known map[string]bool, names []string, seen uint64) (batch []*entry) {
 	for _, name := range slices.Sorted(slices.Values(names)) {
-		before := r.services[name]
+		before := r.known(name)
 		if known[name] || before == nil {
 			continue
 		}
@@ -293,6 +306,14 @@ func (r *run) gone(known map[string]bool, names []string, seen uint64) (batch []
 		batch = append(batch, &entry{revision: seen, before: before, service: c})
 	}
 	return batch
+}
+
+// known is how a service was told last; nil is not at all. The caller holds mu.
+func (r *run) known(name string) *status.Service {
+	if one := r.services[name]; one != nil {
+		return one.report
+	}
+	return nil
 }
 
 // publish has watchers see the entries. The caller holds mu.

@@ -3,6 +3,7 @@ package api
 import (
 	"reflect"
 	"strconv"
+	"time"
 
 	"svc.d/reconciler"
 	"svc.d/spec"
@@ -40,6 +41,8 @@ type object interface {
 	meta() *status.Metadata
 	// field is the value of one of its kind's fields.
 	field(name string) string
+	// row is the object in the columns of its kind's table; ages are counted to now.
+	row(now time.Time) []string
 	// shown is what is encoded for who has such a sight.
 	shown(sight) any
 	// at is the same object with another resourceVersion.
@@ -72,6 +75,8 @@ func (o serviceObject) at(revision uint64) object {
 	return serviceObject{&other}
 }
 
+func (o serviceObject) row(now time.Time) []string { return o.Row(now, true) }
+
 // sameService tells whether two reports of a service differ in nothing but the
 // revision.
 func sameService(a, b *status.Service) bool {
@@ -98,6 +103,8 @@ func (o replicaObject) at(revision uint64) object {
 	other.Metadata.ResourceVersion = version(revision)
 	return replicaObject{&other}
 }
+
+func (o replicaObject) row(now time.Time) []string { return o.Row(now, true) }
 
 func sameReplica(a, b *status.ReplicaObject) bool {
 	x, y := *a, *b
@@ -175,6 +182,8 @@ func (o eventObject) at(revision uint64) object {
 	other.Metadata.ResourceVersion = version(revision)
 	return eventObject{&other}
 }
+
+func (o eventObject) row(now time.Time) []string { return o.Row(now) }
 
 func version(revision uint64) string { return strconv.FormatUint(revision, 10) }
 

@@ -124,7 +124,8 @@ func (d describer) answer(r route) string {
 		}
 		schema := d.reference(list)
 		if rest == k.plural {
-			return content(inJSON, schema+`},"application/json;stream=watch":{"schema":`+d.reference(reflect.TypeFor[status.WatchEvent]()))
+			return content(inJSON, schema+`},"application/json;as=Table;g=meta.k8s.io;v=v1":{"schema":`+d.reference(reflect.TypeFor[status.RowList]())+
+				`},"application/json;stream=watch":{"schema":`+d.reference(reflect.TypeFor[status.WatchEvent]()))
 		}
 		return content(inJSON, strings.Replace(schema, `List"`, `"`, 1))
 	}
@@ -199,6 +200,10 @@ func (d describer) reference(t reflect.Type) string {
 		name = strings.Replace(name, "Object", "", 1)
 	case "Failure":
 		name = "Status"
+	case "RowList":
+		name = tableKind
+	case "Row", "Column":
+		name = tableKind + name
 	}
 	if d[name] == "" {
 		d[name] = " " // a type may refer to itself

@@ -17,6 +17,7 @@ type query struct {
 	bookmarks bool
 	since     uint64        // of a watch; 0 is from the beginning
 	timeout   time.Duration // of a watch; 0 is none
+	include   string        // what a row of a table has of its object
 }
 
 // queryParameters are those of a list or a watch, as Kubernetes has them.
@@ -35,6 +36,13 @@ var queryParameters = map[string]func(q *query, k *kind, value string) error{
 			return fmt.Errorf("parameter %q must be %w, not %q", "timeoutSeconds", err, value)
 		}
 		q.timeout = time.Duration(n) * time.Second
+		return nil
+	},
+	"includeObject": func(q *query, _ *kind, value string) error {
+		if !slices.Contains([]string{"", includeNone, includeMetadata, includeObject}, value) {
+			return fmt.Errorf("parameter %q must be None, Metadata or Object, not %q", "includeObject", value)
+		}
+		q.include = value
 		return nil
 	},
 	"labelSelector": func(q *query, _ *kind, value string) (err error) {

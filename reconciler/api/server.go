@@ -45,6 +45,9 @@ type Engine interface {
 	// Changes tells what has changed after a state; it is false when that is too long
 	// ago, or none of this engine's.
 	Changes(since uint64) (reconciler.Changes, bool)
+	// SnapshotSince tells what is so of the services that have changed after a state, or
+	// of all: the snapshot says which.
+	SnapshotSince(ctx context.Context, since uint64) (*reconciler.Snapshot, error)
 }
 
 // Config is what a Server serves.
@@ -76,8 +79,9 @@ type Server struct {
 	uid    uint32
 	logs   chan struct{} // a slot for each log that is being sent
 	// watches has a slot for each watch; feed is what those of services have in common.
-	watches chan struct{}
-	feed    feed
+	watches  chan struct{}
+	feed     feed
+	listings *listings
 }
 
 // NewServer returns a server for root and the process's own user, at which others may
@@ -85,7 +89,7 @@ type Server struct {
 func NewServer(config Config) *Server {
 	return &Server{
 		config: config, uid: uint32(os.Geteuid()), logs: make(chan struct{}, maxLogs),
-		watches: make(chan struct{}, maxWatches), feed: feed{engine: config.Engine},
+		watches: make(chan struct{}, maxWatches), feed: feed{engine: config.Engine}, listings: newListings(config.Engine),
 	}
 }
 
@@ -106,6 +110,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	s.feed.open()
 	defer s.feed.close()
+	defer s.listings.forget()
 	limited := limit(listener, maxConnections, maxOthers, func(c net.Conn) bool { return s.privileged(peerOf(c)) })
 	stop := context.AfterFunc(ctx, func() { limited.Close() })
 	err := server.Serve(limited)

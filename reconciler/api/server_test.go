@@ -35,6 +35,11 @@ type engine struct {
 
 func (e engine) Changes(since uint64) (reconciler.Changes, bool) { return e.changes(since) }
 
+// SnapshotSince knows no past.
+func (e engine) SnapshotSince(ctx context.Context, _ uint64) (*reconciler.Snapshot, error) {
+	return e.snapshot(ctx)
+}
+
 func (e engine) Snapshot(ctx context.Context, names ...string) (*reconciler.Snapshot, error) {
 	return e.snapshot(ctx, names...)
 }

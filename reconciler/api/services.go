@@ -31,7 +31,7 @@ func (s *Server) get(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return serviceObject{service}.shown(s.sightOf(r)), nil
+	return s.show(r, services, serviceObject{service}), nil
 }
 
 // find returns the service that the path names.

@@ -3,7 +3,6 @@ package api
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"svc.d/spec"
 	"svc.d/status"
@@ -74,19 +73,8 @@ func (s *Server) watchServices(r *run, k *kind, since uint64) (tail, error) {
 
 // all are the objects that there are. The caller holds the run's mu.
 func (t *serviceTail) all() (all []*change) {
-	list := make([]*status.Service, 0, len(t.run.services))
-	for _, s := range t.run.services {
-		list = append(list, s)
-	}
-	slices.SortFunc(list, func(a, b *status.Service) int { return strings.Compare(a.Metadata.Name, b.Metadata.Name) })
-	for _, s := range list {
-		if t.kind == services {
-			all = append(all, &change{revision: t.since, now: serviceObject{s}})
-			continue
-		}
-		for _, r := range replicasOf(s) {
-			all = append(all, &change{revision: t.since, now: replicaObject{r}})
-		}
+	for _, name := range slices.Sorted(keys(t.run.services)) {
+		all = append(all, t.run.services[name].changes(t.kind)...)
 	}
 	return all
 }
@@ -96,7 +84,7 @@ func (t *serviceTail) all() (all []*change) {
 func (t *serviceTail) catchUp(names []string, since uint64) (all []*change) {
 	slices.Sort(names)
 	for _, name := range names {
-		s := t.run.services[name]
+		s := t.run.known(name)
 		switch {
 		case s == nil:
 			gone := &status.Service{APIVersion: spec.APIVersion, Kind: spec.KindService, Metadata: status.Metadata{Name: name}}

@@ -54,7 +54,7 @@ func (s *Server) collection(k *kind) http.Handler {
 type objectList struct {
 	kind     *kind
 	revision uint64
-	items    []object
+	items    []*change // as they are now
 	sight    sight
 }
 
@@ -64,32 +64,31 @@ func (s *Server) listOf(r *http.Request, k *kind) (any, error) {
 		return nil, err
 	}
 	l := &objectList{kind: k, sight: s.sightOf(r)}
-	add := func(o object) {
-		if q.matches(o) {
-			l.items = append(l.items, o)
+	add := func(c *change) {
+		if q.matches(c.now) {
+			l.items = append(l.items, c)
 		}
 	}
 	if k == happenings {
 		all, revision := s.config.Events.List()
 		l.revision = revision
 		for n := range all {
-			add(eventObject{&all[n]})
+			add(&change{now: eventObject{&all[n]}})
 		}
-		return l, nil
+	} else {
+		now, err := s.listings.now(r.Context())
+		if err != nil {
+			return nil, err
+		}
+		l.revision = now.revision
+		for _, one := range now.services {
+			for _, c := range one.changes(k) {
+				add(c)
+			}
+		}
 	}
-	snapshot, err := s.config.Engine.Snapshot(r.Context())
-	if err != nil {
-		return nil, err
-	}
-	l.revision = snapshot.Revision
-	for n := range snapshot.Services {
-		if k == services {
-			add(serviceObject{&snapshot.Services[n]})
-			continue
-		}
-		for _, o := range replicasOf(&snapshot.Services[n]) {
-			add(replicaObject{o})
-		}
+	if wantsTable(r) {
+		return l.table(q.include, time.Now()), nil
 	}
 	return l, nil
 }
@@ -267,7 +266,7 @@ func (s *Server) event(r *http.Request) (any, error) {
 	all, _ := s.config.Events.List()
 	for n := range all {
 		if all[n].Metadata.Name == r.PathValue("name") {
-			return &all[n], nil
+			return s.show(r, happenings, eventObject{&all[n]}), nil
 		}
 	}
 	return nil, notFound(happenings.plural, r.PathValue("name"))

@@ -32,6 +32,7 @@ type town struct {
 	changed  map[string]uint64
 	more     chan struct{}
 	asked    atomic.Int64 // snapshots
+	told     atomic.Int64 // services in them
 }
 
 func newTown() *town {
@@ -59,6 +60,21 @@ func (e *town) remove(name string) {
 	e.tell(name)
 }
 
+// now is the latest revision.
+func (e *town) now() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.revision
+}
+
+// forget lets go of what has changed so far.
+func (e *town) forget() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.revision += 10
+	e.oldest = e.revision
+}
+
 // tell notes a change. The caller holds mu.
 func (e *town) tell(name string) {
 	e.revision++
@@ -78,7 +94,19 @@ func (e *town) Snapshot(_ context.Context, names ...string) (*reconciler.Snapsho
 		}
 	}
 	slices.SortFunc(s.Services, func(a, b status.Service) int { return strings.Compare(a.Metadata.Name, b.Metadata.Name) })
+	e.told.Add(int64(len(s.Services)))
 	return s, nil
+}
+
+// SnapshotSince knows the past as Changes does.
+func (e *town) SnapshotSince(ctx context.Context, since uint64) (*reconciler.Snapshot, error) {
+	c, ok := e.Changes(since)
+	if !ok || since == 0 {
+		return e.Snapshot(ctx)
+	}
+	s, err := e.Snapshot(ctx, append(c.Names, "none")...)
+	s.Since, s.Gone = since, c.Names
+	return s, err
 }
 
 func (e *town) Do(context.Context, reconciler.Command) error { return nil }
