@@ -54,10 +54,10 @@ func groupNumber(group spec.ID) (uint32, bool) {
 }
 
 // reads reports whether a request is one that everybody may make: it changes nothing,
-// and its answer can be redacted.
+// and its answer can be redacted. The route tells: a service may be called log.
 func reads(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
-		!strings.HasSuffix(r.URL.Path, "/log") && !strings.HasPrefix(r.URL.Path, "/debug/")
+		!strings.HasSuffix(r.Pattern, "/log") && !strings.HasPrefix(r.Pattern, "GET /debug/")
 }
 
 // admit lets everybody read, and those who may do more.
@@ -66,6 +66,8 @@ func (s *Server) admit(r *http.Request) *status.Failure {
 	switch {
 	case p.err != nil:
 		return status.NewFailure(status.FailureForbidden, p.err.Error())
+	case p.crowded:
+		return status.NewFailure(status.FailureTooManyRequests, "too many connections of those who may only look are open; try again later")
 	case reads(r) || s.privileged(p):
 		return nil
 	}

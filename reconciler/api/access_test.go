@@ -99,7 +99,7 @@ func TestOthersDoNotKeepAnybodyOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	var last atomic.Bool // which is root
-	l := limit(listener, 4, 2, func(net.Conn) bool { return last.Load() })
+	l := limit(listener, 4, 2, 1, func(net.Conn) bool { return last.Load() })
 	defer l.Close()
 	accepted := make(chan net.Conn)
 	go func() {
@@ -119,7 +119,7 @@ func TestOthersDoNotKeepAnybodyOut(t *testing.T) {
 		}
 		return c
 	}
-	for range 2 {
+	for range 3 { // one of which is told to come again, and takes nobody's place
 		dial()
 		<-accepted
 	}

@@ -8,21 +8,23 @@ import (
 
 // limitListener holds at most so many connections open. Further ones wait in the
 // kernel's queue; they get their turn because the server's timeouts end what
-// does nothing. Those of others than the privileged have a share of them, and beyond
-// that are closed at once: they do not stand before anybody in the queue.
+// does nothing. Those of others than the privileged have a share of them. Beyond that
+// a few are taken to be told so, and the rest is closed at once: they do not stand before
+// anybody in the queue.
 type limitListener struct {
 	net.Listener
 	slots      chan struct{}
 	others     chan struct{}
+	crowded    chan struct{}
 	privileged func(net.Conn) bool
 	closed     chan struct{}
 	once       sync.Once
 }
 
-func limit(l net.Listener, most, others int, privileged func(net.Conn) bool) *limitListener {
+func limit(l net.Listener, most, others, crowded int, privileged func(net.Conn) bool) *limitListener {
 	return &limitListener{
-		Listener: l, slots: make(chan struct{}, most), others: make(chan struct{}, others), privileged: privileged,
-		closed: make(chan struct{}),
+		Listener: l, slots: make(chan struct{}, most), others: make(chan struct{}, others), crowded: make(chan struct{}, crowded),
+		privileged: privileged, closed: make(chan struct{}),
 	}
 }
 
@@ -44,6 +46,12 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		select {
 		case l.others <- struct{}{}:
 			return &limitedConn{Conn: conn, free: sync.OnceFunc(func() { <-l.slots; <-l.others })}, nil
+		default:
+		}
+		select {
+		case l.crowded <- struct{}{}:
+			<-l.slots
+			return &limitedConn{Conn: conn, free: sync.OnceFunc(func() { <-l.crowded }), crowded: true}, nil
 		default:
 			_ = conn.Close()
 		}
@@ -71,7 +79,8 @@ func (l *limitListener) idle(most time.Duration) {
 
 type limitedConn struct {
 	net.Conn
-	free func()
+	free    func()
+	crowded bool // it is only told to come again
 }
 
 func (c *limitedConn) Close() error {

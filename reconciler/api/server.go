@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -23,6 +24,8 @@ const (
 	maxConnections = 512
 	// maxOthers is how many of them those have who may only look.
 	maxOthers = 32
+	// maxCrowded is how many beyond those are told to come again; the rest is closed.
+	maxCrowded = 32
 	// maxBody is far above any request's body.
 	maxBody = 64 << 10
 	// engineTimeout bounds one question to the loop, which answers in
@@ -106,7 +109,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	s.feed.open()
 	defer s.feed.close()
-	limited := limit(listener, maxConnections, maxOthers, func(c net.Conn) bool { return s.privileged(peerOf(c)) })
+	limited := limit(listener, maxConnections, maxOthers, maxCrowded, func(c net.Conn) bool { return s.privileged(peerOf(c)) })
 	stop := context.AfterFunc(ctx, func() { limited.Close() })
 	err := server.Serve(limited)
 	defer server.Close()
@@ -145,7 +148,8 @@ func (s *Server) Handler() http.Handler {
 	s.discovery(mux)
 	s.health(mux)
 	s.profiles(mux)
-	mux.Handle("/", s.answer(s.unknown))
+	mux.otherwise = s.unknown(mux)
+	mux.Handle("/", mux.otherwise)
 	return mux
 }
 
@@ -218,10 +222,33 @@ func reasonOf(r *reconciler.Refusal) status.FailureReason {
 	}
 }
 
-func writeFailure(w http.ResponseWriter, failure *status.Failure) { write(w, failure.Code, failure) }
+// writeFailure answers with a failure. It says when to come again where that helps.
+func writeFailure(w http.ResponseWriter, failure *status.Failure) {
+	if failure.Reason == status.FailureTooManyRequests || failure.Reason == status.FailureUnavailable {
+		const after = 1
+		w.Header().Set("Retry-After", strconv.Itoa(after))
+		w.Header().Set("Connection", "close") // which is somebody else's meanwhile
+		if failure.Details == nil {
+			failure.Details = &status.FailureDetails{}
+		}
+		failure.Details.RetryAfterSeconds = after
+	}
+	write(w, failure.Code, failure)
+}
 
-func (s *Server) unknown(r *http.Request) (any, error) {
-	return nil, status.NewFailure(status.FailureNotFound, fmt.Sprintf("there is no %s %s in this API", r.Method, r.URL.Path))
+// unknown answers what there is no route for.
+func (s *Server) unknown(m *routes) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		failure := s.admit(r)
+		if failure == nil {
+			failure = status.NewFailure(status.FailureNotFound, fmt.Sprintf("there is no %s %s in this API", r.Method, r.URL.Path))
+			if methods := m.methods(r); methods != "" {
+				w.Header().Set("Allow", methods)
+				failure = status.NewFailure(status.FailureMethodNotAllowed, fmt.Sprintf("%s takes %s, not %s", r.URL.Path, methods, r.Method))
+			}
+		}
+		writeFailure(w, failure)
+	})
 }
 
 func (s *Server) version(*http.Request) (any, error) { return &s.config.Version, nil }

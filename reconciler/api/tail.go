@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -72,21 +73,24 @@ func (s *Server) watchServices(r *run, k *kind, since uint64) (tail, error) {
 	return t, nil
 }
 
-// all are the objects that there are. The caller holds the run's mu.
+// all are the objects that there are, in order of their revisions: who breaks off asks
+// from that of the last one, and misses none. The caller holds the run's mu.
 func (t *serviceTail) all() (all []*change) {
 	list := make([]*status.Service, 0, len(t.run.services))
 	for _, s := range t.run.services {
 		list = append(list, s)
 	}
-	slices.SortFunc(list, func(a, b *status.Service) int { return strings.Compare(a.Metadata.Name, b.Metadata.Name) })
+	slices.SortFunc(list, func(a, b *status.Service) int {
+		x, y := revisionOf(a.Metadata.ResourceVersion), revisionOf(b.Metadata.ResourceVersion)
+		return cmp.Or(cmp.Compare(x, y), strings.Compare(a.Metadata.Name, b.Metadata.Name))
+	})
 	for _, s := range list {
+		revision := revisionOf(s.Metadata.ResourceVersion)
 		if t.kind == services {
-			all = append(all, &change{revision: t.since, now: serviceObject{s}})
+			all = append(all, &change{revision: revision, now: serviceObject{s}})
 			continue
 		}
-		for _, r := range replicasOf(s) {
-			all = append(all, &change{revision: t.since, now: replicaObject{r}})
-		}
+		all = append(all, changesOf(nil, s, max(revision, 1)-1, revision)...)
 	}
 	return all
 }
@@ -122,8 +126,11 @@ func (t *serviceTail) next() (news, error) {
 	n := news{changes: t.first, revision: r.revision, more: r.more}
 	t.first = nil
 	for _, e := range r.entries[t.place-r.passed:] {
-		if e.revision > t.since {
-			n.changes = append(n.changes, e.changes(t.kind)...)
+		if e.revision <= t.since {
+			continue
+		}
+		for _, c := range e.changes(t.kind) {
+			n.changes = append(n.changes, c.after(t.since))
 		}
 	}
 	t.place, t.since = r.passed+uint64(len(r.entries)), max(t.since, r.revision)

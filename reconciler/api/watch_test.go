@@ -203,7 +203,7 @@ func TestAWatchTellsWhatChanges(t *testing.T) {
 	e.set("web", phase(status.PhasePending))
 	e.set("db", phase(status.PhaseRunning))
 	w := watch(t, server, "services?watch=true")
-	w.sees("ADDED db Running", "ADDED web Pending")
+	w.sees("ADDED web Pending", "ADDED db Running")
 	e.set("web", phase(status.PhaseRunning))
 	w.sees("MODIFIED web Running")
 	seen := w.revision
