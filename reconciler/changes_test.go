@@ -75,6 +75,11 @@ func TestChangesTellWhatIsToBeLookedAtAgain(t *testing.T) {
 		f.sees("one has ended", "db")
 		w.declare(named("web", longer))
 		f.sees("one is removed", "db")
+		for range 2 {
+			w.declare(named("web", longer), named("db"))
+			w.declare(named("web", longer))
+		}
+		f.sees("one is removed twice", "db")
 		if _, ok := w.loop.Changes(f.at + 1000); ok {
 			t.Error("it knows what is still to come")
 		}

@@ -3,11 +3,17 @@ package api
 import (
 	"context"
 	"fmt"
+	"math"
+	"net/http/httptest"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"svc.d/reconciler"
+	"svc.d/reconciler/events"
 	"svc.d/status"
 )
 
@@ -112,4 +118,47 @@ func TestRevisionsDoNotGoBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+// countingEvents counts how often it is looked for changes.
+type countingEvents struct {
+	*events.Ring
+	looks int
+}
+
+func (e *countingEvents) Changes(since uint64) (events.Changes, bool) {
+	e.looks++
+	return e.Ring.Changes(since)
+}
+
+// TestManyEventsWakeAWatcherAFewTimes and it is told all of them.
+func TestManyEventsWakeAWatcherAFewTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ring := &countingEvents{Ring: events.NewRing(&revisions{}, nil)}
+		s := NewServer(Config{Events: ring})
+		ctx, cancel := context.WithCancel(t.Context())
+		tail, err := s.followEvents(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, ended := httptest.NewRecorder(), make(chan error)
+		go func() { ended <- s.stream(ctx, newLogWriter(w, math.MaxInt64), tail, happenings, &query{}, everything) }()
+		const many = 1000 // within two pauses
+		for n := range many {
+			ring.Add(reconciler.Occurrence{At: time.Now(), Service: fmt.Sprintf("s%d", n), Reason: "Started"})
+			time.Sleep(2 * feedPause / many)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if ring.looks > 5 {
+			t.Errorf("it was woken %d times", ring.looks)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if told := strings.Count(w.Body.String(), "ADDED"); told != many {
+			t.Errorf("it was told %d of %d", told, many)
+		}
+	})
 }

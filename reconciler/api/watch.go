@@ -165,6 +165,9 @@ func (s *Server) stream(ctx context.Context, out *logWriter, t tail, k *kind, q 
 				return err
 			}
 		}
+		if k == happenings && len(n.changes) > 0 && !pause(ctx) {
+			return nil
+		}
 		select {
 		case <-n.more:
 		case <-ctx.Done():
@@ -175,6 +178,19 @@ func (s *Server) stream(ctx context.Context, out *logWriter, t tail, k *kind, q 
 				return err
 			}
 		}
+	}
+}
+
+// pause has what happens next wait for what happens soon after it, as the feed does: a
+// thousand starts wake a watcher a few times.
+func pause(ctx context.Context) bool {
+	timer := time.NewTimer(feedPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -114,6 +114,28 @@ func TestARingTellsChanges(t *testing.T) {
 	}
 }
 
+// TestWhoMissesEventsIsToldSo, since what fell out of the ring before it was told is lost.
+func TestWhoMissesEventsIsToldSo(t *testing.T) {
+	r := NewRing(new(revisions), nil)
+	add := func(n int) { r.Add(occurrence(n, fmt.Sprintf("s%d", n), "Started", "started")) }
+	add(0)
+	_, first := r.List()
+	for n := range maxEvents + surplus - 1 {
+		add(n + 1)
+	}
+	if c, ok := r.Changes(first); !ok || len(c.Events) != maxEvents+surplus-1 {
+		t.Errorf("while all are there it tells %d, %v", len(c.Events), ok)
+	}
+	_, full := r.List()
+	add(maxEvents + surplus)
+	if c, ok := r.Changes(first); ok {
+		t.Errorf("it tells %d events and not that others are lost", len(c.Events))
+	}
+	if c, ok := r.Changes(full); !ok || len(c.Events) != 1 {
+		t.Errorf("who has missed none is told %d, %v", len(c.Events), ok)
+	}
+}
+
 func TestEventsOutliveTheImage(t *testing.T) {
 	numbers := new(revisions)
 	r := NewRing(numbers, nil)
