@@ -53,6 +53,18 @@ func groupNumber(group spec.ID) (uint32, bool) {
 	return uint32(n), err == nil
 }
 
+// accessConditions tells of a group that lets nobody in, since it is not there.
+func (s *Server) accessConditions() []status.Condition {
+	g := s.accessGroup()
+	if _, ok := groupNumber(g); ok || g == "" {
+		return nil
+	}
+	return []status.Condition{{
+		Type: "AccessGroupMissing", Status: "True", Reason: "NoSuchGroup", LastTransitionTime: s.config.Daemon.StartedAt,
+		Message: fmt.Sprintf("this machine has no group %s (access.group of the configuration): until it has, only root and the daemon's own user (uid %d) may do more than look", g, s.uid),
+	}}
+}
+
 // reads reports whether a request is one that everybody may make: it changes nothing,
 // and its answer can be redacted. The route tells: a service may be called log.
 func reads(r *http.Request) bool {

@@ -70,6 +70,28 @@ func TestWhoMayDoWhat(t *testing.T) {
 	}
 }
 
+// TestAGroupThatIsNotThereIsTold to everybody who asks what the daemon says of itself.
+func TestAGroupThatIsNotThereIsTold(t *testing.T) {
+	for group, want := range map[spec.ID]string{"": "", "root": "", "4711": "", "no-such-group": "AccessGroupMissing"} {
+		s := NewServer(Config{Engine: engine{snapshot: func(context.Context, ...string) (*reconciler.Snapshot, error) {
+			return &reconciler.Snapshot{Set: &spec.Set{}}, nil
+		}}, AccessGroup: func() spec.ID { return group }})
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, as(peer{uid: nobody}, httptest.NewRequest("GET", "/apis/svc.d/v1/daemon", nil)))
+		var d status.Daemon
+		if err := json.Unmarshal(w.Body.Bytes(), &d); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, c := range d.Conditions {
+			got += c.Type
+		}
+		if got != want {
+			t.Errorf("with %q it has %q, want %q", group, got, want)
+		}
+	}
+}
+
 // TestSecretsAreNotShownToOthers in any answer that shows a spec, or quotes one.
 func TestSecretsAreNotShownToOthers(t *testing.T) {
 	e := newTown()

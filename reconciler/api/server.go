@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"time"
 
@@ -264,6 +265,7 @@ func (s *Server) daemon(r *http.Request) (any, error) {
 	d := s.config.Daemon
 	d.APIVersion, d.Kind = spec.APIVersion, "Daemon"
 	describe(&d, snapshot)
+	d.Conditions = append(slices.Clip(d.Conditions), s.accessConditions()...)
 	if s.sightOf(r) == redacted {
 		d.Problems = redactProblems(d.Problems)
 	}
