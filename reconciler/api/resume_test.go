@@ -91,12 +91,14 @@ func TestRevisionsDoNotGoBack(t *testing.T) {
 				running(pids...)(&s)
 				return s
 			}
-			snapshot.Services = []status.Service{at("old", 90, 1, 2), at("web", 95, 1, 2)}
+			snapshot.Services = []status.Service{at("another", 91, 1), at("old", 90, 1, 2), at("web", 95, 1, 2)}
 			r.begin(snapshot)
 			const listed = 120 // with web at 110, and the old one
 			tail := &serviceTail{kind: k, run: r, since: listed}
-			r.add(&reconciler.Snapshot{Revision: 130, Services: []status.Service{at("web", 125, 3, 4)}},
-				&reconciler.Changes{Names: []string{"old", "web"}, Revision: 130})
+			another := at("another", 128, 7)
+			another.Metadata.UID = "declared again"
+			r.add(&reconciler.Snapshot{Revision: 130, Services: []status.Service{another, at("web", 125, 3, 4)}},
+				&reconciler.Changes{Names: []string{"another", "old", "web"}, Revision: 130})
 			n, err := tail.next()
 			if err != nil {
 				t.Fatal(err)
@@ -113,7 +115,7 @@ func TestRevisionsDoNotGoBack(t *testing.T) {
 					last = revision
 				}
 			}
-			if last != 125 {
+			if last != 128 {
 				t.Errorf("it ends at %d: %v", last, toldBy(t, n.changes))
 			}
 		})
