@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"svc.d/reconciler"
 	"svc.d/reconciler/events"
@@ -92,22 +93,41 @@ func TestAGroupThatIsNotThereIsTold(t *testing.T) {
 	}
 }
 
-// TestSecretsAreNotShownToOthers in any answer that shows a spec, or quotes one.
+// TestSecretsAreNotShownToOthers in any answer that shows a spec, or quotes one, or what
+// a program has printed.
 func TestSecretsAreNotShownToOthers(t *testing.T) {
+	t.Parallel()
 	e := newTown()
 	e.set("web", func(s *status.Service) {
+		running(1)(s)
+		s.Metadata.Annotations = map[string]string{"note": "seen", lastApplied: `{"spec":{"env":[{"value":"hunter2"}]}}`}
 		s.Spec = json.RawMessage(`{"env":[{"name":"A","value":"hunter2"}],"livenessProbe":{"httpGet":{"httpHeaders":[{"name":"X","value":"hunter2"}]}},"command":["x"]}`)
+		secret := []string{"hunter", "hunter2"} // one is a part of the other
+		exit := status.Exit{Message: "its liveness probe failed: exited with code 1: hunter2"}
+		s.Status.Message, s.Status.Hidden = "is seen, and hunter2 is not", secret
+		s.Status.Conditions = []status.Condition{{Type: "ReloadFailed", Message: "is seen, and hunter2 is not"}}
+		r := &s.Status.ReplicaStatuses[0]
+		r.Message, r.Hidden, r.LastExit, r.Exits = "is seen, and hunter2 is not", secret, &exit, []status.Exit{exit}
 	})
-	s := NewServer(Config{Engine: e})
+	ring := events.NewRing(&revisions{}, nil)
+	ring.Add(reconciler.Occurrence{At: time.Unix(1, 0), Service: "web", Reason: "Unhealthy", Message: "is seen, and hunter2 is not", Public: "is seen"})
+	all, _ := ring.List()
+	s := NewServer(Config{Engine: e, Events: ring})
 	defer s.feed.close()
-	for _, path := range []string{"services", "services/web", "services?watch=true&timeoutSeconds=1"} {
+	for _, path := range []string{
+		"services", "services/web", "services?watch=true&timeoutSeconds=1", "replicas", "replicas/web-0", "replicas?watch=true&timeoutSeconds=1",
+		"events", "events/" + all[0].Metadata.Name, "events?watch=true&timeoutSeconds=1",
+	} {
 		for _, p := range []peer{{uid: nobody}, {uid: 0}} {
 			w := httptest.NewRecorder()
 			s.Handler().ServeHTTP(w, as(p, httptest.NewRequest("GET", "/apis/svc.d/v1/"+path, nil)))
-			if w.Code != 200 || !strings.Contains(w.Body.String(), `"web"`) {
+			if w.Code != 200 || !strings.Contains(w.Body.String(), "is seen") {
 				t.Fatalf("%s: %d %s", path, w.Code, w.Body)
 			}
 			if shown := strings.Contains(w.Body.String(), "hunter2"); shown != (p.uid == 0) {
+				t.Errorf("%s to uid %d: %s", path, p.uid, w.Body)
+			}
+			if strings.Contains(w.Body.String(), "Hidden") || strings.Contains(w.Body.String(), `redacted\u003e2`) {
 				t.Errorf("%s to uid %d: %s", path, p.uid, w.Body)
 			}
 		}

@@ -63,6 +63,8 @@ func (o serviceObject) shown(s sight) any {
 	}
 	less := *o.Service
 	less.Spec = redact(less.Spec)
+	less.Metadata.Annotations = redactAnnotations(less.Metadata.Annotations)
+	redactStatus(&less.Status)
 	return &less
 }
 
@@ -91,7 +93,14 @@ func (o replicaObject) field(name string) string {
 	return o.Metadata.Name
 }
 
-func (o replicaObject) shown(sight) any { return o.ReplicaObject }
+func (o replicaObject) shown(s sight) any {
+	if s == everything {
+		return o.ReplicaObject
+	}
+	less := *o.ReplicaObject
+	redactReplica(&less.Status)
+	return &less
+}
 
 func (o replicaObject) at(revision uint64) object {
 	other := *o.ReplicaObject
@@ -168,7 +177,14 @@ func (o eventObject) field(name string) string {
 	}
 }
 
-func (o eventObject) shown(sight) any { return o.Event }
+func (o eventObject) shown(s sight) any {
+	if s == everything || o.Public == "" {
+		return o.Event
+	}
+	less := *o.Event
+	less.Message = less.Public
+	return &less
+}
 
 func (o eventObject) at(revision uint64) object {
 	other := *o.Event

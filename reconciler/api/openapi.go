@@ -206,6 +206,9 @@ func (d describer) reference(t reflect.Type) string {
 		for i := range t.NumField() {
 			f := t.Field(i)
 			field, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if field == "-" { // not sent
+				continue
+			}
 			schema := d.schema(f.Type)
 			if name+field == "Servicespec" {
 				schema = referenceTo + `ServiceSpec"}`

@@ -48,5 +48,9 @@ func (s *Server) findReplica(r *http.Request, id reconciler.ReplicaID) (*status.
 
 func (s *Server) replica(r *http.Request) (any, error) {
 	id, _ := replicaAsked(r.Context())
-	return s.findReplica(r, id)
+	o, err := s.findReplica(r, id)
+	if err != nil {
+		return nil, err
+	}
+	return replicaObject{o}.shown(s.sightOf(r)), nil
 }

@@ -283,7 +283,7 @@ func (s *Server) event(r *http.Request) (any, error) {
 	all, _ := s.config.Events.List()
 	for n := range all {
 		if all[n].Metadata.Name == r.PathValue("name") {
-			return &all[n], nil
+			return eventObject{&all[n]}.shown(s.sightOf(r)), nil
 		}
 	}
 	return nil, notFound(happenings.plural, r.PathValue("name"))

@@ -49,6 +49,7 @@ type event struct {
 	warning     bool
 	reason      string
 	message     string
+	public      string // the message for those who may not see everything; empty: the same
 	first, last time.Time
 	uid         uint64
 	revision    uint64
@@ -80,7 +81,7 @@ func NewRing(revisions reconciler.Revisions, kept []Kept) *Ring {
 func (r *Ring) Add(o reconciler.Occurrence) {
 	e := event{
 		service: o.Service, ordinal: o.Ordinal, count: 1, warning: o.Warning, reason: string(o.Reason), message: o.Message,
-		first: o.At, last: o.At,
+		public: o.Public, first: o.At, last: o.At,
 	}
 	e.digest()
 	r.mu.Lock()
@@ -127,6 +128,9 @@ func (r *Ring) like(e *event) int {
 		return -1
 	}
 	e.message = combined + e.message
+	if e.public != "" {
+		e.public = combined + e.public
+	}
 	return latest
 }
 
@@ -211,7 +215,7 @@ func (e *event) status() status.Event {
 			ResourceVersion: strconv.FormatUint(e.revision, 10), CreationTimestamp: e.first,
 		},
 		InvolvedObject: about, Reason: e.reason, Message: e.message, Source: status.EventSource{Component: "reconciler"},
-		FirstTimestamp: e.first, LastTimestamp: e.last, Count: e.count, Type: typ,
+		FirstTimestamp: e.first, LastTimestamp: e.last, Count: e.count, Type: typ, Public: e.public,
 	}
 }
 

@@ -141,6 +141,9 @@ func TestEventsOutliveTheImage(t *testing.T) {
 	r := NewRing(numbers, nil)
 	r.Add(occurrence(0, "web", "Exited", "said \xff"))
 	r.Add(occurrence(1, "web", "Exited", "said \xff"))
+	secret := occurrence(1, "web", "Unhealthy", "said hunter2")
+	secret.Public = "said <redacted>"
+	r.Add(secret)
 	before, _ := r.List()
 	data, err := json.Marshal(r.Keep())
 	if err != nil {
@@ -159,6 +162,9 @@ func TestEventsOutliveTheImage(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, after); diff != "" {
 		t.Errorf("(-before +after)\n%s", diff)
+	}
+	if last := after[len(after)-1]; last.Public != secret.Public {
+		t.Errorf("others see %q", last.Public)
 	}
 	next.Add(occurrence(2, "web", "Exited", "said \xff"))
 	if all, _ := next.List(); !slices.ContainsFunc(all, func(e status.Event) bool { return e.Count == 3 && strings.HasPrefix(e.Message, "said") }) {
