@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,6 +125,9 @@ func (s *Snapshot) render() {
 	slices.SortFunc(s.known, func(a, b known) int { return strings.Compare(a.facts.Name, b.facts.Name) })
 	s.Services = make([]status.Service, 0, len(s.known))
 	for n := range s.known {
+		if n > 0 {
+			runtime.Gosched() // many may ask at a time, and the loop shall not wait behind all of them
+		}
 		k := &s.known[n]
 		service := status.Service{
 			APIVersion: spec.APIVersion, Kind: spec.KindService,

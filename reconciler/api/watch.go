@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"runtime"
 	"time"
 
 	"svc.d/reconciler/events"
@@ -156,6 +157,7 @@ func (s *Server) stream(ctx context.Context, out *logWriter, t tail, k *kind, q 
 			if err != nil {
 				return err
 			}
+			runtime.Gosched() // as in writeList
 			if err := sendLine(out, kind, json.RawMessage(text)); err != nil {
 				return err
 			}

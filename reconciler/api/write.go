@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 
 	"svc.d/spec"
 	"svc.d/status"
@@ -45,6 +46,7 @@ func writeList(w io.Writer, list *objectList) {
 	enc := json.NewEncoder(out)
 	for i, o := range list.items {
 		if i > 0 {
+			runtime.Gosched() // many may ask at a time, and the loop shall not wait behind all of them
 			out.WriteByte(',')
 		}
 		if enc.Encode(o.shown(list.sight)) != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -184,6 +185,7 @@ func (r *Ring) after(since uint64) []event {
 func rendered(events []event) []status.Event {
 	all := make([]status.Event, 0, len(events))
 	for n := range events {
+		runtime.Gosched() // many may ask at a time, and the loop shall not wait behind all of them
 		all = append(all, events[n].status())
 	}
 	return all
