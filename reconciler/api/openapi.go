@@ -151,7 +151,7 @@ func parameterType(name string) string {
 	switch name {
 	case "allowWatchBookmarks", "follow", "prefix", "previous", "timestamps", "verbose", "watch":
 		return "boolean"
-	case "debug", "limitBytes", "ordinal", "seconds", "sinceSeconds", "tailLines", "timeoutSeconds":
+	case "debug", "limit", "limitBytes", "ordinal", "seconds", "sinceSeconds", "tailLines", "timeoutSeconds":
 		return "integer"
 	default:
 		return "string"

@@ -143,3 +143,31 @@ func TestOneTooManyIsToldToComeAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatInformersAskForIsUnderstood: the parameters of Kubernetes' list that have no
+// meaning here are no mistake, unless something else is expected for them.
+func TestWhatInformersAskForIsUnderstood(t *testing.T) {
+	for query, code := range map[string]int{
+		"limit=500&resourceVersion=0":                         200,
+		"limit=500&continue=":                                 200,
+		"resourceVersion=5&resourceVersionMatch=NotOlderThan": 200,
+		"limit=many":     400,
+		"limit=-1":       400,
+		"continue=place": 410,
+		"resourceVersion=5&resourceVersionMatch=Exact": 410,
+		"resourceVersionMatch=Nearly":                  400,
+		"sendInitialEvents=true":                       400, // so they list first
+	} {
+		t.Run(query, func(t *testing.T) {
+			s := NewServer(Config{Engine: engine{snapshot: one}})
+			w := httptest.NewRecorder()
+			s.Handler().ServeHTTP(w, as(peer{uid: 0}, httptest.NewRequest("GET", "/apis/svc.d/v1/services?"+query, nil)))
+			if w.Code != code {
+				t.Errorf("code %d, want %d: %s", w.Code, code, w.Body)
+			}
+			if code != 200 {
+				checkFailure(t, w.Body.Bytes(), code)
+			}
+		})
+	}
+}
