@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -130,6 +131,15 @@ func TestSecretsAreNotShownToOthers(t *testing.T) {
 			if strings.Contains(w.Body.String(), "Hidden") || strings.Contains(w.Body.String(), `redacted\u003e2`) {
 				t.Errorf("%s to uid %d: %s", path, p.uid, w.Body)
 			}
+		}
+	}
+}
+
+// TestFewDescriptorsAreForServices, and not for connections.
+func TestFewDescriptorsAreForServices(t *testing.T) {
+	for descriptors, want := range map[uint64][2]int{0: {8, 2}, 40: {10, 2}, 256: {64, 16}, 1024: {256, 32}, 1 << 20: {maxConnections, maxOthers}, math.MaxUint64: {maxConnections, maxOthers}} {
+		if most, others := share(descriptors); most != want[0] || others != want[1] {
+			t.Errorf("of %d there are %d, %d for others; want %v", descriptors, most, others, want)
 		}
 	}
 }

@@ -4,7 +4,25 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
+
+// share is how many connections there may be of so many descriptors, and how many of
+// them those have who may only look: the most of the descriptors are for services.
+func share(descriptors uint64) (most, others int) {
+	most = int(min(maxConnections, max(8, descriptors/4)))
+	return most, min(maxOthers, max(2, most/4))
+}
+
+// descriptors is how many the process may have open.
+func descriptors() uint64 {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return limit.Cur
+}
 
 // limitListener holds at most so many connections open. Further ones wait in the
 // kernel's queue; they get their turn because the server's timeouts end what

@@ -110,7 +110,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	s.feed.open()
 	defer s.feed.close()
-	limited := limit(listener, maxConnections, maxOthers, maxCrowded, func(c net.Conn) bool { return s.privileged(peerOf(c)) })
+	most, others := share(descriptors())
+	limited := limit(listener, most, others, min(maxCrowded, others), func(c net.Conn) bool { return s.privileged(peerOf(c)) })
 	stop := context.AfterFunc(ctx, func() { limited.Close() })
 	err := server.Serve(limited)
 	defer server.Close()
