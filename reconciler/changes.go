@@ -28,7 +28,7 @@ func (c *counter) Now() uint64  { return c.last.Load() }
 
 // Changes are the services of which something has changed that is shown.
 type Changes struct {
-	Names    []string // in no order; also of those that are gone
+	Names    []string // in order; also of those that are gone
 	Revision uint64   // the state that Names lead to: ask on from here
 	// More is closed at the next change.
 	More <-chan struct{}
@@ -75,6 +75,8 @@ func (l *Loop) Changes(since uint64) (Changes, bool) {
 	select {
 	case l.changesAsked <- r:
 		a := await(l, r.answer, changesAnswer{})
+		slices.Sort(a.Names)
+		a.Names = slices.Compact(a.Names) // what was removed twice
 		return a.Changes, a.known
 	case <-l.done:
 		return Changes{}, false
@@ -101,10 +103,11 @@ func (l *Loop) changesSince(since uint64) changesAnswer {
 	return a
 }
 
-// goneSince are the services that were there after a state and are not any more.
+// goneSince are the services that were there after a state and are not any more, some
+// more than once.
 func (l *Loop) goneSince(since uint64) (names []string) {
 	for _, g := range l.history.gone {
-		if g.revision > since && l.services[g.name] == nil && !slices.Contains(names, g.name) {
+		if g.revision > since && l.services[g.name] == nil {
 			names = append(names, g.name)
 		}
 	}

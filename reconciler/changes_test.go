@@ -76,6 +76,11 @@ func TestChangesTellWhatIsToBeLookedAtAgain(t *testing.T) {
 		f.sees("one has ended", "db")
 		w.declare(named("web", longer))
 		f.sees("one is removed", "db")
+		for range 2 {
+			w.declare(named("web", longer), named("db"))
+			w.declare(named("web", longer))
+		}
+		f.sees("one is removed twice", "db")
 		if _, ok := w.loop.Changes(f.at + 1000); ok {
 			t.Error("it knows what is still to come")
 		}
@@ -175,6 +180,10 @@ func TestOccurrences(t *testing.T) {
 		}, []string{
 			"web-0 Started started", "! web-0 Exited exited with code 1", "! web-0 RestartLimitExceeded gave up after 0 restarts within 1h0m0s",
 		}},
+		"a broken file that quotes a secret": {func(w *world) {
+			w.sets <- &spec.Set{Problems: []spec.Problem{{Source: spec.Source{File: "/d/web.yaml", Line: 7}, Service: "web", Field: "spec.env", Message: `must be a list, not "hunter2"`}}}
+			synctest.Wait()
+		}, []string{`! web ManifestInvalid /d/web.yaml:7: spec.env: must be a list, not "hunter2" (to others: /d/web.yaml:7: spec.env: is wrong; what it holds is not shown to you)`}},
 		"a broken file, which is mended": {func(w *world) {
 			web := named("web")
 			set := &spec.Set{Services: map[string]*spec.Service{"web": web}}
@@ -197,7 +206,11 @@ func TestOccurrences(t *testing.T) {
 					if o.Warning {
 						about = "! " + about
 					}
-					got = append(got, strings.TrimSpace(about+" "+string(o.Reason)+" "+o.Message))
+					what := o.Message
+					if o.Public != "" {
+						what += " (to others: " + o.Public + ")"
+					}
+					got = append(got, strings.TrimSpace(about+" "+string(o.Reason)+" "+what))
 				}})
 				story.play(w)
 				synctest.Wait()
@@ -230,6 +243,33 @@ func TestTheLatestEndsAreRemembered(t *testing.T) {
 		}
 		if diff := cmp.Diff([]int32{3, 4, 5, 6, 7}, codes); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
+		}
+		w.end()
+	})
+}
+
+// TestWhatOthersSeeOfAFailure in events, and in the messages that tell of it.
+func TestWhatOthersSeeOfAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fails := hosttest.Behaviour{Fails: &reconciler.Failure{
+			Reason: reconciler.ReasonCommandNotFound, Message: "cannot start hunter2: no such file", Hidden: "hunter2",
+		}}
+		w := newWorldOf(t, hosttest.Config{Script: func(reconciler.Work) hosttest.Behaviour { return fails }})
+		var told []reconciler.Occurrence
+		w.run(reconciler.Config{Occurred: func(o reconciler.Occurrence) { told = append(told, o) }})
+		w.declare(named("web"))
+		if len(told) != 1 || told[0].Message != "cannot start hunter2: no such file" || told[0].Public != "cannot start <redacted>: no such file" {
+			t.Errorf("there occurs %+v", told)
+		}
+		s, err := w.loop.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		one := s.Services[0].Status
+		for message, hidden := range map[string][]string{one.Message: one.Hidden, one.ReplicaStatuses[0].Message: one.ReplicaStatuses[0].Hidden} {
+			if public := status.Hide(message, hidden); !strings.HasPrefix(message, "cannot start hunter2: ") || !strings.HasPrefix(public, "cannot start <redacted>: ") {
+				t.Errorf("of %q others see %q", message, public)
+			}
 		}
 		w.end()
 	})

@@ -264,4 +264,7 @@ type Failure struct {
 	Reason Reason
 	// Message is a sentence for people that starts with "cannot".
 	Message string
+	// Hidden is what of Message only those may see who may do everything: what a
+	// program has printed, or what was made of values of variables. Empty: nothing.
+	Hidden string
 }

@@ -106,7 +106,7 @@ func (l *Loop) logSet(old, set *spec.Set) {
 		now[k] = true
 		if !before[k] {
 			l.Log.Info("Manifest has an error", "problem", p.String(), "service", p.Service)
-			l.occurredIn(p.Service, true, OccurredInvalid, p.String())
+			l.occurredInvalid(&p)
 		}
 	}
 	mended := map[string]bool{}

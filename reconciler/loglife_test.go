@@ -15,7 +15,7 @@ func TestAHookThatEndsWithTheMainProcessIsNoFailureInTheLog(t *testing.T) {
 		l := NewLoop(Config{Log: funcr.New(func(_, line string) { lines = append(lines, line) }, funcr.Options{Verbosity: 1})})
 		s := tell(service(reloads, reloadsByExec)).run(0).hook(0, HookReload)
 		before := s.facts.Replicas[0]
-		e := Event{Kind: EventHookEnded, Replica: before.ID, Run: s.runs, At: s.now, Failure: &Failure{reason, "cannot run reload.exec"}}
+		e := Event{Kind: EventHookEnded, Replica: before.ID, Run: s.runs, At: s.now, Failure: &Failure{Reason: reason, Message: "cannot run reload.exec"}}
 		after := Observe(before, e)
 		l.logLife(&before, &after, e)
 		if len(lines) != 1 || !strings.Contains(lines[0], want) {

@@ -21,6 +21,8 @@ type Occurrence struct {
 	Warning bool
 	Reason  OccurrenceReason
 	Message string
+	// Public is the message for those who may not see everything; empty: the same.
+	Public string
 }
 
 // OccurrenceReason is one CamelCase word. The list is closed and documented: people
@@ -66,10 +68,17 @@ const (
 
 // occurred tells what has come of an event. i is nil when it is of the service.
 func (l *Loop) occurred(r *record, before, i *Instance, e Event) {
+	secret := hidden(e.Failure)
+	if i != nil {
+		secret = append(append(secret, before.hidden()...), i.hidden()...)
+	}
 	tell := func(warning bool, reason OccurrenceReason, message string) {
 		o := Occurrence{At: e.At, Service: r.facts.Name, Ordinal: -1, Warning: warning, Reason: reason, Message: message}
 		if i != nil {
 			o.Ordinal = i.ID.Ordinal
+		}
+		if public := status.Hide(message, secret); public != message {
+			o.Public = public
 		}
 		l.Occurred(o)
 	}
@@ -266,6 +275,18 @@ func (l *Loop) occurredDeclared(r *record, want *spec.Service, first bool) {
 			fields = append(fields, c.Field)
 		}
 		o.Reason, o.Message = OccurredEdited, "its manifest changed: "+strings.Join(fields, ", ")
+	}
+	l.Occurred(o)
+}
+
+// occurredInvalid tells of a manifest that is wrong.
+func (l *Loop) occurredInvalid(p *spec.Problem) {
+	if l.Occurred == nil {
+		return
+	}
+	o := Occurrence{At: l.now(), Service: p.Service, Ordinal: -1, Warning: true, Reason: OccurredInvalid, Message: p.String()}
+	if public := p.Public().String(); public != o.Message {
+		o.Public = public
 	}
 	l.Occurred(o)
 }

@@ -27,6 +27,7 @@ func Report(want *spec.Service, f *Facts, now time.Time) status.ServiceStatus {
 	}
 	r := plan(want, f, now)
 	worst := -1
+	s.Hidden = hidden(f.CheckFailure)
 	for n := range f.Replicas {
 		v := judge(want, f, n, now, &r)
 		one := replica(want, f, n, v)
@@ -43,6 +44,7 @@ func Report(want *spec.Service, f *Facts, now time.Time) status.ServiceStatus {
 			}
 		}
 		s.ReplicaStatuses = append(s.ReplicaStatuses, one)
+		s.Hidden = append(s.Hidden, one.Hidden...)
 		if worst < 0 || worse(one, s.ReplicaStatuses[worst]) {
 			worst = n
 		}
@@ -105,6 +107,7 @@ func replica(want *spec.Service, f *Facts, n int, v verdict) status.Replica {
 		}
 	}
 	one.Message = message(want, f, i, v)
+	one.Hidden = append(hidden(f.CheckFailure), i.hidden()...)
 	return one
 }
 

@@ -54,7 +54,7 @@ func resumed(k *Record, now time.Time) Instance {
 	}
 	if i.stage() == stageStarting {
 		i.EndedAt, i.GoneAt = k.At, k.At
-		i.Failure = &Failure{ReasonStartFailed, "cannot tell whether it was started: the daemon ended meanwhile"}
+		i.Failure = &Failure{Reason: ReasonStartFailed, Message: "cannot tell whether it was started: the daemon ended meanwhile"}
 	}
 	return i
 }

@@ -69,7 +69,7 @@ func TestAProbeThatCannotBeMadeEndsNothing(t *testing.T) {
 	for reason, ended := range map[Reason]bool{ReasonEnvFileInvalid: false, ReasonResourcesExhausted: false, ReasonProbeFailed: true} {
 		s := tell(want).run(0)
 		s.at(0, Event{Kind: EventProbeTaken, Probe: ProbeLiveness})
-		s.at(0, Event{Kind: EventProbed, Probe: ProbeLiveness, Failure: &Failure{reason, "no"}})
+		s.at(0, Event{Kind: EventProbed, Probe: ProbeLiveness, Failure: &Failure{Reason: reason, Message: "no"}})
 		if cause := s.facts.Replicas[0].failing(s.now); (cause == CauseUnhealthy) != ended {
 			t.Errorf("%s: %v", reason, cause)
 		}
@@ -84,7 +84,7 @@ func TestAnEndWhilePostStartRunsIsNotBlamedOnIt(t *testing.T) {
 	for reason, blamed := range map[Reason]bool{ReasonMainEnded: false, ReasonHookFailed: true} {
 		s := tell(want).run(0)
 		s.at(0, Event{Kind: EventHookTaken, Hook: HookPostStart, Run: 7})
-		s.at(0, Event{Kind: EventHookEnded, Hook: HookPostStart, Run: 7, Failure: &Failure{reason, "no"}})
+		s.at(0, Event{Kind: EventHookEnded, Hook: HookPostStart, Run: 7, Failure: &Failure{Reason: reason, Message: "no"}})
 		if cause := s.facts.Replicas[0].failing(s.now); (cause == CausePostStart) != blamed {
 			t.Errorf("%s: %v", reason, cause)
 		}

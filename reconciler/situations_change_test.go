@@ -61,7 +61,7 @@ var changes = map[string]func() *story{
 	},
 	"15 the postStop hook was killed, and has ended": func() *story {
 		s := tell(service(postStopHook)).run(0).exit(0, 1).hook(0, HookPostStop).observe(Event{Kind: EventShutdownNow}).act()
-		return s.at(0, Event{Kind: EventHookEnded, Hook: HookPostStop, Run: s.runs, Failure: &Failure{ReasonHookFailed, "was killed by SIGKILL"}})
+		return s.at(0, Event{Kind: EventHookEnded, Hook: HookPostStop, Run: s.runs, Failure: &Failure{Reason: ReasonHookFailed, Message: "was killed by SIGKILL"}})
 	},
 	"16 the preStop hook runs, and everything is to be killed": func() *story {
 		return tell(service(preStop)).run(0).observe(Event{Kind: EventShutdown}).hook(0, HookPreStop).observe(Event{Kind: EventShutdownNow}).act()
@@ -151,14 +151,14 @@ var changes = map[string]func() *story{
 	},
 	"43 a successor was blocked by it, and need not wait for the next check": func() *story {
 		s := tell(service(envFile)).usable("a", true).taken(0).at(0, Event{Kind: EventStarted, Pid: 9, EnvFiles: "a"}).usable("a", false)
-		return s.observe(Event{Kind: EventRestart}).checked(&Failure{ReasonEnvFileInvalid, "cannot read /etc/web.env"}).usable("a", true)
+		return s.observe(Event{Kind: EventRestart}).checked(&Failure{Reason: ReasonEnvFileInvalid, Message: "cannot read /etc/web.env"}).usable("a", true)
 	},
 	"44 a restart was asked for, and the successor cannot start": func() *story {
-		return tell(service()).run(0).observe(Event{Kind: EventRestart}).checked(&Failure{ReasonCommandNotFound, "cannot find /usr/bin/web"})
+		return tell(service()).run(0).observe(Event{Kind: EventRestart}).checked(&Failure{Reason: ReasonCommandNotFound, Message: "cannot find /usr/bin/web"})
 	},
 	"45 a dependency was restarted, and the successor cannot start": func() *story {
 		s := tell(service(followsDB)).dependency("db", true, true, false).run(0).after(time.Minute).dependency("db", true, true, false)
-		return s.checked(&Failure{ReasonCommandNotFound, "cannot find /usr/bin/web"})
+		return s.checked(&Failure{Reason: ReasonCommandNotFound, Message: "cannot find /usr/bin/web"})
 	},
 	"46 a restart of all, one after the other": func() *story {
 		s := tell(service(replicas(2), readinessProbe)).run(0).run(1).after(time.Minute).observe(Event{Kind: EventRestart}).checked(nil)

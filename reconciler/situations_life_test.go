@@ -80,7 +80,7 @@ func (s *story) hook(ordinal int32, h Hook) *story {
 func (s *story) hooked(ordinal int32, h Hook, failure string) *story {
 	e := Event{Kind: EventHookEnded, Hook: h, Run: s.hook(ordinal, h).runs}
 	if failure != "" {
-		e.Failure = &Failure{ReasonHookFailed, failure}
+		e.Failure = &Failure{Reason: ReasonHookFailed, Message: failure}
 	}
 	return s.at(ordinal, e)
 }
@@ -96,7 +96,7 @@ func (s *story) probed(ordinal int32, kind ProbeKind, failure string) *story {
 	s.at(ordinal, Event{Kind: EventProbeTaken, Probe: kind, Run: s.runs})
 	e := Event{Kind: EventProbed, Probe: kind, Run: s.runs}
 	if failure != "" {
-		e.Failure = &Failure{ReasonProbeFailed, failure}
+		e.Failure = &Failure{Reason: ReasonProbeFailed, Message: failure}
 	}
 	return s.at(ordinal, e)
 }
@@ -263,7 +263,7 @@ var lives = map[string]func() *story{
 	},
 	"46 a file of envFrom means something else, and the successor cannot start": func() *story {
 		return tell(service(envFile)).contents("a", "").taken(0).at(0, Event{Kind: EventStarted, Pid: 9, EnvFiles: "a"}).contents("b", "").
-			checked(&Failure{ReasonEnvFileInvalid, "cannot read environment file /etc/web.env: line 3: no \"=\""})
+			checked(&Failure{Reason: ReasonEnvFileInvalid, Message: "cannot read environment file /etc/web.env: line 3: no \"=\""})
 	},
 	"47 a file that it loads has changed": func() *story {
 		return tell(service(reloads)).contents("", "a").at(0, Event{Kind: EventStartTaken, Run: 1, Service: service(reloads), Files: "a"}).
@@ -295,7 +295,7 @@ var lives = map[string]func() *story{
 	},
 	"57 what its main process left could not be moved": func() *story {
 		s := tell(service(sparesRest)).run(0).after(time.Hour).exit(0, 0, Process{Pid: 77, Name: "sshd"})
-		return s.at(0, Event{Kind: EventReleaseTaken}).at(0, Event{Kind: EventReleased, Failure: &Failure{ReasonReleaseFailed, "cannot move processes: no cgroups"}})
+		return s.at(0, Event{Kind: EventReleaseTaken}).at(0, Event{Kind: EventReleased, Failure: &Failure{Reason: ReasonReleaseFailed, Message: "cannot move processes: no cgroups"}})
 	},
 	"58 a successor is not ready: the others wait": func() *story {
 		return rolling().after(time.Minute)

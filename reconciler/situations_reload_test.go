@@ -21,7 +21,7 @@ var reloadings = map[string]func() *story{
 	},
 	"04 the check failed, and a person had asked again meanwhile": func() *story {
 		s := changedFiles().hook(0, HookReloadCheck).observe(Event{Kind: EventReload})
-		return s.at(0, Event{Kind: EventHookEnded, Hook: HookReloadCheck, Run: s.runs, Failure: &Failure{ReasonHookFailed, "exited with code 1"}})
+		return s.at(0, Event{Kind: EventHookEnded, Hook: HookReloadCheck, Run: s.runs, Failure: &Failure{Reason: ReasonHookFailed, Message: "exited with code 1"}})
 	},
 	"05 a file changed while the command to reload ran": func() *story {
 		s := changedFiles(reloadsByExec).hooked(0, HookReloadCheck, "").hook(0, HookReload).contents("", "c")

@@ -72,7 +72,7 @@ var situations = map[string]func() *story{
 	},
 	"17 its successor could not be started, so it runs on": func() *story {
 		return tell(service()).run(0).after(time.Minute).declare(service(args("-v"))).
-			checked(&Failure{ReasonCommandNotFound, "cannot start /usr/bin/web: no such file"})
+			checked(&Failure{Reason: ReasonCommandNotFound, Message: "cannot start /usr/bin/web: no such file"})
 	},
 	"18 a live-class edit changes nothing that runs": func() *story {
 		return tell(service()).run(0).after(time.Minute).declare(service(grace10s))

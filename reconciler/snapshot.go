@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +20,7 @@ type Snapshot struct {
 	Revision uint64           // the state that it shows: see Loop.Changes
 	Services []status.Service // in order of names
 	// Since is the state to which it adds: Services are only those that have changed
-	// since, and Gone may name those that are gone. 0: Services are all that was asked for.
+	// since, and Gone names those that are gone, in order. 0: Services are all that was asked for.
 	Since uint64
 	Gone  []string
 	Set   *spec.Set // nil until the first one came
@@ -75,6 +76,8 @@ func (l *Loop) askSnapshot(ctx context.Context, r snapshotRequest) (*Snapshot, e
 			return nil, ErrStopped
 		}
 		s.render()
+		slices.Sort(s.Gone)
+		s.Gone = slices.Compact(s.Gone)
 		if l.Cgroup != nil {
 			s.locate(l.Cgroup)
 		}
@@ -148,6 +151,9 @@ func (s *Snapshot) render() {
 	slices.SortFunc(s.known, func(a, b known) int { return strings.Compare(a.facts.Name, b.facts.Name) })
 	s.Services = make([]status.Service, 0, len(s.known))
 	for n := range s.known {
+		if n > 0 {
+			runtime.Gosched() // many may ask at a time, and the loop shall not wait behind all of them
+		}
 		k := &s.known[n]
 		service := status.Service{
 			APIVersion: spec.APIVersion, Kind: spec.KindService,

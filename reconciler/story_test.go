@@ -92,7 +92,7 @@ func (s *story) die(ordinal int32, sig syscall.Signal) *story {
 }
 
 func (s *story) failStart(ordinal int32, reason Reason, message string) *story {
-	return s.taken(ordinal).at(ordinal, Event{Kind: EventStartFailed, Failure: &Failure{reason, message}})
+	return s.taken(ordinal).at(ordinal, Event{Kind: EventStartFailed, Failure: &Failure{Reason: reason, Message: message}})
 }
 
 func (s *story) checked(f *Failure) *story {

@@ -96,6 +96,29 @@ func (p Problem) String() string {
 	return text + ": " + p.Message
 }
 
+// Public is the problem without what it quotes that may be a secret: the values of
+// variables and of the headers of probes, and files that are no manifests at all.
+func (p Problem) Public() Problem {
+	for _, field := range []string{"spec.env", ".httpHeaders"} {
+		before, after, found := strings.Cut(p.Field, field)
+		if !found || field == "spec.env" && (before != "" || after != "" && after[0] != '[') {
+			continue
+		}
+		element, _, isElement := strings.Cut(after, "]")
+		if p.Field = before + field; isElement {
+			p.Field += element + "]"
+		}
+		p.Value, p.Message = "", notShown
+		return p
+	}
+	if p.Field == "" && (p.Value != "" || strings.Contains(p.Message, "anchor")) {
+		p.Value, p.Message = "", notShown
+	}
+	return p
+}
+
+const notShown = "is wrong; what it holds is not shown to you"
+
 // printable is a path as it is shown: a name may hold what a terminal obeys.
 func printable(path string) string {
 	if strings.ContainsFunc(path, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }) {

@@ -18,6 +18,9 @@ type Event struct {
 	LastTimestamp  time.Time   `json:"lastTimestamp"`
 	Count          int32       `json:"count"`
 	Type           EventType   `json:"type"`
+	// Public is the message for those who may not see everything; empty: the same. It is
+	// not sent.
+	Public string `json:"-"`
 }
 
 // EventList is a list of events in order of their last time.

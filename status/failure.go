@@ -5,6 +5,7 @@ package status
 type Failure struct {
 	APIVersion string          `json:"apiVersion"` // v1
 	Kind       string          `json:"kind"`       // Status
+	Metadata   ListMeta        `json:"metadata"`   // empty
 	Status     string          `json:"status"`     // Failure
 	Message    string          `json:"message"`
 	Reason     FailureReason   `json:"reason"`
@@ -14,8 +15,11 @@ type Failure struct {
 
 // FailureDetails names what the failure is about.
 type FailureDetails struct {
-	Name string `json:"name,omitempty"`
-	Kind string `json:"kind,omitempty"` // services, replicas
+	Name  string `json:"name,omitempty"`
+	Group string `json:"group,omitempty"` // svc.d
+	Kind  string `json:"kind,omitempty"`  // services, replicas
+	// RetryAfterSeconds says that the same request may do better then.
+	RetryAfterSeconds int `json:"retryAfterSeconds,omitempty"`
 }
 
 // FailureReason is one of Kubernetes' StatusReasons.

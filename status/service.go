@@ -47,6 +47,9 @@ type ServiceStatus struct {
 
 	Conditions      []Condition `json:"conditions,omitempty"`
 	ReplicaStatuses []Replica   `json:"replicaStatuses,omitempty"`
+	// Hidden is what of messages only those may see who may do everything; it is not
+	// sent, and neither is that of replicas.
+	Hidden []string `json:"-"`
 }
 
 // Held is a person's stop.
@@ -103,6 +106,7 @@ type Replica struct {
 	Cgroup string `json:"cgroup,omitempty"`
 	// Processes are what is left of it, when that is to the point.
 	Processes []Process `json:"processes,omitempty"`
+	Hidden    []string  `json:"-"`
 }
 
 // runLag is how much later than a program's first line its start may be noted.

@@ -26,6 +26,27 @@ func TestAnotherUserLooksAndChangesNothing(t *testing.T) {
 	if err := f.declare("web.yaml", "apiVersion: svc.d/v1\nkind: Service\nmetadata: {name: web}\nspec: {command: [sleep, \"1000\"], env: [{name: A, value: hunter2}]}\n"); err != nil {
 		t.Fatal(err)
 	}
+	// What programs print, and what is made of variables, is as secret as their values.
+	if err := f.declare("ill.yaml", `apiVersion: svc.d/v1
+kind: Service
+metadata: {name: ill}
+spec:
+  command: [sleep, "1000"]
+  env: [{name: A, value: hunter2}]
+  readinessProbe: {exec: {command: [sh, -c, 'echo it is $A; exit 1']}, periodSeconds: 1, failureThreshold: 1}
+---
+apiVersion: svc.d/v1
+kind: Service
+metadata: {name: lost}
+spec:
+  command: ["/opt/$(A)/lost"]
+  env: [{name: A, value: hunter2}]
+`); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.declare("wrong.yaml", "apiVersion: svc.d/v1\nkind: Service\nmetadata: {name: wrong}\nspec: {command: [x], env: [A=hunter2]}\n"); err != nil {
+		t.Fatal(err)
+	}
 	startDaemon(t, program, f)
 	as := func(uid uint32, args ...string) (string, error) {
 		c := exec.Command(program, append([]string{"--state-dir", f.state}, args...)...)
@@ -38,9 +59,20 @@ func TestAnotherUserLooksAndChangesNothing(t *testing.T) {
 	if out, err := as(nobody, "wait", "web", "--for=condition=Ready", "--timeout", "30s"); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	if out, err := as(0, "wait", "ill", "--for=jsonpath={.status.message}=its readiness probe fails: exited with code 1: it is hunter2", "--timeout", "30s"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 	for command, want := range map[string]string{
 		"get web":               "Running",
 		"get web -o json":       "redacted",
+		"get -o json":           "exited with code 1: \\u003credacted\\u003e",
+		"get replicas -o json":  "exited with code 1: \\u003credacted\\u003e",
+		"get":                   "is wrong",
+		"events -o json":        "Readiness failed: exited with code 1: \\u003credacted\\u003e",
+		"events --for lost":     "CommandNotFound",
+		"describe ill":          "exited with code 1: <redacted>",
+		"why ill":               "exited with code 1: <redacted>",
+		"why lost":              "<redacted>",
 		"describe web":          "web-0",
 		"events":                "Started",
 		"why web":               "web",

@@ -53,11 +53,23 @@ func groupNumber(group spec.ID) (uint32, bool) {
 	return uint32(n), err == nil
 }
 
+// accessConditions tells of a group that lets nobody in, since it is not there.
+func (s *Server) accessConditions() []status.Condition {
+	g := s.accessGroup()
+	if _, ok := groupNumber(g); ok || g == "" {
+		return nil
+	}
+	return []status.Condition{{
+		Type: "AccessGroupMissing", Status: "True", Reason: "NoSuchGroup", LastTransitionTime: s.config.Daemon.StartedAt,
+		Message: fmt.Sprintf("this machine has no group %s (access.group of the configuration): until it has, only root and the daemon's own user (uid %d) may do more than look", g, s.uid),
+	}}
+}
+
 // reads reports whether a request is one that everybody may make: it changes nothing,
-// and its answer can be redacted.
+// and its answer can be redacted. The route tells: a service may be called log.
 func reads(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
-		!strings.HasSuffix(r.URL.Path, "/log") && !strings.HasPrefix(r.URL.Path, "/debug/")
+		!strings.HasSuffix(r.Pattern, "/log") && !strings.HasPrefix(r.Pattern, "GET /debug/")
 }
 
 // admit lets everybody read, and those who may do more.
@@ -66,6 +78,8 @@ func (s *Server) admit(r *http.Request) *status.Failure {
 	switch {
 	case p.err != nil:
 		return status.NewFailure(status.FailureForbidden, p.err.Error())
+	case p.crowded:
+		return status.NewFailure(status.FailureTooManyRequests, "too many connections of those who may only look are open; try again later")
 	case reads(r) || s.privileged(p):
 		return nil
 	}

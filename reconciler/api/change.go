@@ -41,6 +41,19 @@ func (c *change) told(s *selector) (kind status.WatchType, deleted bool) {
 	}
 }
 
+// after is the change for a watcher that knew of a revision before, which may be later
+// than that of the change: revisions that it is told do not go back.
+func (c *change) after(since uint64) *change {
+	if c.revision >= since {
+		return c
+	}
+	other := &change{revision: since, before: c.before, now: c.now, blind: c.blind}
+	if c.now != nil {
+		other.now = c.now.at(since)
+	}
+	return other
+}
+
 // encode is the object as JSON.
 func (c *change) encode(deleted bool, s sight) ([]byte, error) {
 	o, place := c.now, 0

@@ -28,7 +28,7 @@ func TestAnExecPlanIsOfTheReplicaThatIsNamed(t *testing.T) {
 		"one that is not there":   {"web-7", "POST", &reconciler.Refusal{Reason: reconciler.RefusedNotFound, Message: "no"}, 404, reconciler.ReplicaID{Service: "web", Ordinal: 7}},
 		"one that does not run":   {"web-0", "POST", &reconciler.Refusal{Reason: reconciler.RefusedConflict, Message: "no"}, 409, reconciler.ReplicaID{Service: "web"}},
 		"a daemon that is ending": {"web-0", "POST", reconciler.ErrStopped, 503, reconciler.ReplicaID{Service: "web"}},
-		"somebody who only looks": {"web-0", "GET", nil, 404, reconciler.ReplicaID{}},
+		"somebody who only looks": {"web-0", "GET", nil, 405, reconciler.ReplicaID{}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

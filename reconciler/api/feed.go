@@ -321,7 +321,8 @@ func (r *run) publish(batch []*entry) {
 	previous := r.revision
 	for _, e := range batch {
 		e.previous = previous
-		previous = max(previous, e.service.revision)
+		e.service.revision = max(e.service.revision, previous) // what ended to be another one is told among others
+		previous = e.service.revision
 	}
 	r.entries = append(r.entries, batch...)
 	if over := len(r.entries) - maxEntries; over > 0 {

@@ -4,25 +4,45 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
+
+// share is how many connections there may be of so many descriptors, and how many of
+// them those have who may only look: the most of the descriptors are for services.
+func share(descriptors uint64) (most, others int) {
+	most = int(min(maxConnections, max(8, descriptors/4)))
+	return most, min(maxOthers, max(2, most/4))
+}
+
+// descriptors is how many the process may have open.
+func descriptors() uint64 {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return limit.Cur
+}
 
 // limitListener holds at most so many connections open. Further ones wait in the
 // kernel's queue; they get their turn because the server's timeouts end what
-// does nothing. Those of others than the privileged have a share of them, and beyond
-// that are closed at once: they do not stand before anybody in the queue.
+// does nothing. Those of others than the privileged have a share of them. Beyond that
+// a few are taken to be told so, and the rest is closed at once: they do not stand before
+// anybody in the queue.
 type limitListener struct {
 	net.Listener
 	slots      chan struct{}
 	others     chan struct{}
+	crowded    chan struct{}
 	privileged func(net.Conn) bool
 	closed     chan struct{}
 	once       sync.Once
 }
 
-func limit(l net.Listener, most, others int, privileged func(net.Conn) bool) *limitListener {
+func limit(l net.Listener, most, others, crowded int, privileged func(net.Conn) bool) *limitListener {
 	return &limitListener{
-		Listener: l, slots: make(chan struct{}, most), others: make(chan struct{}, others), privileged: privileged,
-		closed: make(chan struct{}),
+		Listener: l, slots: make(chan struct{}, most), others: make(chan struct{}, others), crowded: make(chan struct{}, crowded),
+		privileged: privileged, closed: make(chan struct{}),
 	}
 }
 
@@ -44,6 +64,12 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		select {
 		case l.others <- struct{}{}:
 			return &limitedConn{Conn: conn, free: sync.OnceFunc(func() { <-l.slots; <-l.others })}, nil
+		default:
+		}
+		select {
+		case l.crowded <- struct{}{}:
+			<-l.slots
+			return &limitedConn{Conn: conn, free: sync.OnceFunc(func() { <-l.crowded }), crowded: true}, nil
 		default:
 			_ = conn.Close()
 		}
@@ -71,7 +97,8 @@ func (l *limitListener) idle(most time.Duration) {
 
 type limitedConn struct {
 	net.Conn
-	free func()
+	free    func()
+	crowded bool // it is only told to come again
 }
 
 func (c *limitedConn) Close() error {

@@ -31,7 +31,7 @@ type listed struct {
 
 // newListed takes a copy: the snapshot as a whole is let go.
 func newListed(report status.Service) *listed {
-	return &listed{report: &report, service: &change{now: serviceObject{&report}, shared: true}}
+	return &listed{report: &report, service: &change{revision: revisionOf(report.Metadata.ResourceVersion), now: serviceObject{&report}, shared: true}}
 }
 
 func (l *listed) name() string { return l.report.Metadata.Name }
@@ -127,9 +127,10 @@ func (l *listing) with(news *reconciler.Snapshot) *listing {
 		}
 		switch {
 		case len(fresh) > 0 && fresh[0].name() == name: // it takes its place
-		case slices.Contains(news.Gone, name):
 		default:
-			next.services = append(next.services, old)
+			if _, gone := slices.BinarySearch(news.Gone, name); !gone {
+				next.services = append(next.services, old)
+			}
 		}
 	}
 	next.services = append(next.services, fresh...)

@@ -41,8 +41,9 @@ type object interface {
 	meta() *status.Metadata
 	// field is the value of one of its kind's fields.
 	field(name string) string
-	// row is the object in the columns of its kind's table; ages are counted to now.
-	row(now time.Time) []string
+	// row is the object in the columns of its kind's table, for who has such a sight; ages
+	// are counted to now.
+	row(now time.Time, s sight) []string
 	// shown is what is encoded for who has such a sight.
 	shown(sight) any
 	// at is the same object with another resourceVersion.
@@ -66,6 +67,8 @@ func (o serviceObject) shown(s sight) any {
 	}
 	less := *o.Service
 	less.Spec = redact(less.Spec)
+	less.Metadata.Annotations = redactAnnotations(less.Metadata.Annotations)
+	redactStatus(&less.Status)
 	return &less
 }
 
@@ -75,7 +78,13 @@ func (o serviceObject) at(revision uint64) object {
 	return serviceObject{&other}
 }
 
-func (o serviceObject) row(now time.Time) []string { return o.Row(now, true) }
+func (o serviceObject) row(now time.Time, s sight) []string {
+	shown := *o.Service
+	if s == redacted {
+		redactStatus(&shown.Status)
+	}
+	return shown.Row(now, true)
+}
 
 // sameService tells whether two reports of a service differ in nothing but the
 // revision.
@@ -96,7 +105,14 @@ func (o replicaObject) field(name string) string {
 	return o.Metadata.Name
 }
 
-func (o replicaObject) shown(sight) any { return o.ReplicaObject }
+func (o replicaObject) shown(s sight) any {
+	if s == everything {
+		return o.ReplicaObject
+	}
+	less := *o.ReplicaObject
+	redactReplica(&less.Status)
+	return &less
+}
 
 func (o replicaObject) at(revision uint64) object {
 	other := *o.ReplicaObject
@@ -104,7 +120,9 @@ func (o replicaObject) at(revision uint64) object {
 	return replicaObject{&other}
 }
 
-func (o replicaObject) row(now time.Time) []string { return o.Row(now, true) }
+func (o replicaObject) row(now time.Time, s sight) []string {
+	return o.shown(s).(*status.ReplicaObject).Row(now, true)
+}
 
 func sameReplica(a, b *status.ReplicaObject) bool {
 	x, y := *a, *b
@@ -175,7 +193,14 @@ func (o eventObject) field(name string) string {
 	}
 }
 
-func (o eventObject) shown(sight) any { return o.Event }
+func (o eventObject) shown(s sight) any {
+	if s == everything || o.Public == "" {
+		return o.Event
+	}
+	less := *o.Event
+	less.Message = less.Public
+	return &less
+}
 
 func (o eventObject) at(revision uint64) object {
 	other := *o.Event
@@ -183,7 +208,9 @@ func (o eventObject) at(revision uint64) object {
 	return eventObject{&other}
 }
 
-func (o eventObject) row(now time.Time) []string { return o.Row(now) }
+func (o eventObject) row(now time.Time, s sight) []string {
+	return o.shown(s).(*status.Event).Row(now)
+}
 
 func version(revision uint64) string { return strconv.FormatUint(revision, 10) }
 

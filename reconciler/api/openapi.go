@@ -152,7 +152,7 @@ func parameterType(name string) string {
 	switch name {
 	case "allowWatchBookmarks", "follow", "prefix", "previous", "timestamps", "verbose", "watch":
 		return "boolean"
-	case "debug", "limitBytes", "ordinal", "seconds", "sinceSeconds", "tailLines", "timeoutSeconds":
+	case "debug", "limit", "limitBytes", "ordinal", "seconds", "sinceSeconds", "tailLines", "timeoutSeconds":
 		return "integer"
 	default:
 		return "string"
@@ -211,6 +211,9 @@ func (d describer) reference(t reflect.Type) string {
 		for i := range t.NumField() {
 			f := t.Field(i)
 			field, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if field == "-" { // not sent
+				continue
+			}
 			schema := d.schema(f.Type)
 			if name+field == "Servicespec" {
 				schema = referenceTo + `ServiceSpec"}`

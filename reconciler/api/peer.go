@@ -17,13 +17,19 @@ type peer struct {
 	uid    uint32
 	groups []uint32 // all that it is in
 	err    error    // the kernel did not tell; nobody is trusted then
+	// crowded says that it came when others like it had all connections.
+	crowded bool
 }
 
 type peerKey struct{}
 
 // withPeer notes the peer of a connection for its requests.
 func withPeer(ctx context.Context, conn net.Conn) context.Context {
-	return context.WithValue(ctx, peerKey{}, peerOf(conn))
+	p := peerOf(conn)
+	if limited, ok := conn.(*limitedConn); ok {
+		p.crowded = limited.crowded
+	}
+	return context.WithValue(ctx, peerKey{}, p)
 }
 
 func peerFrom(ctx context.Context) peer {

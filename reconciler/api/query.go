@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"svc.d/status"
 )
 
 // query is what the parameters of a list or a watch say.
@@ -45,6 +47,29 @@ var queryParameters = map[string]func(q *query, k *kind, value string) error{
 		q.include = value
 		return nil
 	},
+	// Pages are for larger clusters: as Kubernetes allows, every list is whole, so nobody
+	// has a place to continue from, and none is kept of earlier states.
+	"limit": func(_ *query, _ *kind, value string) error {
+		if _, err := aNumber(value, 0, math.MaxInt64); err != nil {
+			return fmt.Errorf("parameter %q must be %w, not %q", "limit", err, value)
+		}
+		return nil
+	},
+	"continue": func(_ *query, _ *kind, value string) error {
+		if value == "" {
+			return nil
+		}
+		return status.NewFailure(status.FailureExpired, "there is no list to continue: each is whole; list again")
+	},
+	"resourceVersionMatch": func(_ *query, _ *kind, value string) error {
+		switch value {
+		case "", "NotOlderThan":
+			return nil
+		case "Exact":
+			return status.NewFailure(status.FailureExpired, "earlier states are not kept; list what is so now")
+		}
+		return fmt.Errorf("parameter %q must be NotOlderThan or Exact, not %q", "resourceVersionMatch", value)
+	},
 	"labelSelector": func(q *query, _ *kind, value string) (err error) {
 		q.labels, err = parseLabels(value)
 		return err
@@ -72,6 +97,9 @@ func readQuery(text string, k *kind) (*query, error) {
 			return nil, badRequest(fmt.Sprintf("parameter %q is given more than once", name))
 		}
 		if err := read(q, k, values[name][0]); err != nil {
+			if failure := failureOf(err); failure.Reason == status.FailureExpired {
+				return nil, failure
+			}
 			return nil, badRequest(err.Error())
 		}
 	}

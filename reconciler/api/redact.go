@@ -3,13 +3,13 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 
+	"svc.d/spec"
 	"svc.d/status"
 )
-
-// hidden stands for what somebody may not see.
-const hidden = "<redacted>"
 
 // redact hides what in a spec may be a secret: the values of variables, and those of
 // the headers that probes send. Commands are shown, as ps(1) shows them.
@@ -51,19 +51,63 @@ func hide(value any) {
 func hideValues(list []any) {
 	for _, item := range list {
 		if pair, ok := item.(map[string]any); ok && pair["value"] != nil {
-			pair["value"] = hidden
+			pair["value"] = status.Hidden
 		}
 	}
 }
 
 // redactProblems hides what messages about wrong manifests quote of them.
 func redactProblems(problems []status.Problem) []status.Problem {
-	less := make([]status.Problem, len(problems))
-	for n, p := range problems {
-		if p.Field == "spec.env" || strings.HasPrefix(p.Field, "spec.env[") || strings.Contains(p.Field, "httpHeaders") {
-			p.Value, p.Message = "", "is wrong; what it holds is not shown to you"
-		}
-		less[n] = p
+	less := slices.Clone(problems)
+	for n := range less {
+		p := spec.Problem{Field: less[n].Field, Value: less[n].Value, Message: less[n].Message}.Public()
+		less[n].Field, less[n].Value, less[n].Message = p.Field, p.Value, p.Message
 	}
 	return less
+}
+
+// lastApplied is where kubectl keeps a copy of what was applied, with its spec.
+const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
+
+func redactAnnotations(all map[string]string) map[string]string {
+	if _, has := all[lastApplied]; !has {
+		return all
+	}
+	less := maps.Clone(all)
+	less[lastApplied] = status.Hidden
+	return less
+}
+
+// redactStatus hides what messages quote of values and of what programs have printed.
+func redactStatus(s *status.ServiceStatus) {
+	s.Message = status.Hide(s.Message, s.Hidden)
+	s.Conditions = slices.Clone(s.Conditions)
+	for n := range s.Conditions {
+		s.Conditions[n].Message = status.Hide(s.Conditions[n].Message, s.Hidden)
+	}
+	s.ReplicaStatuses = slices.Clone(s.ReplicaStatuses)
+	for n := range s.ReplicaStatuses {
+		redactReplica(&s.ReplicaStatuses[n])
+	}
+}
+
+func redactReplica(r *status.Replica) {
+	r.Message = status.Hide(r.Message, r.Hidden)
+	if r.LastExit != nil {
+		last := redactExit(*r.LastExit)
+		r.LastExit = &last
+	}
+	r.Exits = slices.Clone(r.Exits)
+	for n := range r.Exits {
+		r.Exits[n] = redactExit(r.Exits[n])
+	}
+}
+
+// redactExit hides why a run was ended, but for what was wrong: it is not kept what of
+// it may be seen.
+func redactExit(e status.Exit) status.Exit {
+	if what, _, more := strings.Cut(e.Message, ": "); more {
+		e.Message = what + ": " + status.Hidden
+	}
+	return e
 }

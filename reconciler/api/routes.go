@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 )
@@ -10,7 +11,36 @@ import (
 // from it, so that it cannot lack one.
 type routes struct {
 	http.ServeMux
-	list []string // "/version GET", in order
+	list      []string     // "/version GET", in order
+	otherwise http.Handler // for what is not in the list
+}
+
+// ServeHTTP is like that of http.ServeMux, but for paths that are not clean, such as
+// /apis//svc.d: it does not send clients elsewhere.
+func (m *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !isClean(r.URL.Path) {
+		m.otherwise.ServeHTTP(w, r)
+		return
+	}
+	m.ServeMux.ServeHTTP(w, r)
+}
+
+func isClean(p string) bool { return path.Clean(p) == p || path.Clean(p)+"/" == p }
+
+// methods are those that the path of a request takes: "GET, HEAD".
+func (m *routes) methods(r *http.Request) string {
+	if !isClean(r.URL.Path) {
+		return ""
+	}
+	var all []string
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		other := r.WithContext(r.Context()) // a copy
+		other.Method = method
+		if _, pattern := m.Handler(other); pattern != "/" {
+			all = append(all, method)
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // Handle is like that of http.ServeMux, and remembers patterns with a method.

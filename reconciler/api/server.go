@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -23,6 +25,8 @@ const (
 	maxConnections = 512
 	// maxOthers is how many of them those have who may only look.
 	maxOthers = 32
+	// maxCrowded is how many beyond those are told to come again; the rest is closed.
+	maxCrowded = 32
 	// maxBody is far above any request's body.
 	maxBody = 64 << 10
 	// engineTimeout bounds one question to the loop, which answers in
@@ -111,7 +115,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	s.feed.open()
 	defer s.feed.close()
 	defer s.listings.forget()
-	limited := limit(listener, maxConnections, maxOthers, func(c net.Conn) bool { return s.privileged(peerOf(c)) })
+	most, others := share(descriptors())
+	limited := limit(listener, most, others, min(maxCrowded, others), func(c net.Conn) bool { return s.privileged(peerOf(c)) })
 	stop := context.AfterFunc(ctx, func() { limited.Close() })
 	err := server.Serve(limited)
 	defer server.Close()
@@ -150,7 +155,8 @@ func (s *Server) Handler() http.Handler {
 	s.discovery(mux)
 	s.health(mux)
 	s.profiles(mux)
-	mux.Handle("/", s.answer(s.unknown))
+	mux.otherwise = s.unknown(mux)
+	mux.Handle("/", mux.otherwise)
 	return mux
 }
 
@@ -223,10 +229,33 @@ func reasonOf(r *reconciler.Refusal) status.FailureReason {
 	}
 }
 
-func writeFailure(w http.ResponseWriter, failure *status.Failure) { write(w, failure.Code, failure) }
+// writeFailure answers with a failure. It says when to come again where that helps.
+func writeFailure(w http.ResponseWriter, failure *status.Failure) {
+	if failure.Reason == status.FailureTooManyRequests || failure.Reason == status.FailureUnavailable {
+		const after = 1
+		w.Header().Set("Retry-After", strconv.Itoa(after))
+		w.Header().Set("Connection", "close") // which is somebody else's meanwhile
+		if failure.Details == nil {
+			failure.Details = &status.FailureDetails{}
+		}
+		failure.Details.RetryAfterSeconds = after
+	}
+	write(w, failure.Code, failure)
+}
 
-func (s *Server) unknown(r *http.Request) (any, error) {
-	return nil, status.NewFailure(status.FailureNotFound, fmt.Sprintf("there is no %s %s in this API", r.Method, r.URL.Path))
+// unknown answers what there is no route for.
+func (s *Server) unknown(m *routes) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		failure := s.admit(r)
+		if failure == nil {
+			failure = status.NewFailure(status.FailureNotFound, fmt.Sprintf("there is no %s %s in this API", r.Method, r.URL.Path))
+			if methods := m.methods(r); methods != "" {
+				w.Header().Set("Allow", methods)
+				failure = status.NewFailure(status.FailureMethodNotAllowed, fmt.Sprintf("%s takes %s, not %s", r.URL.Path, methods, r.Method))
+			}
+		}
+		writeFailure(w, failure)
+	})
 }
 
 func (s *Server) version(*http.Request) (any, error) { return &s.config.Version, nil }
@@ -242,6 +271,7 @@ func (s *Server) daemon(r *http.Request) (any, error) {
 	d := s.config.Daemon
 	d.APIVersion, d.Kind = spec.APIVersion, "Daemon"
 	describe(&d, snapshot)
+	d.Conditions = append(slices.Clip(d.Conditions), s.accessConditions()...)
 	if s.sightOf(r) == redacted {
 		d.Problems = redactProblems(d.Problems)
 	}

@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -301,20 +300,18 @@ func TestAnEmptyListIsNoNull(t *testing.T) {
 	}
 }
 
-// A client that asks and does not read, and as many as there may be of them,
-// must not keep the engine waiting.
+// A client that asks and reads no more than the first byte, and half as many as there
+// may be of them, must not keep the engine waiting.
 func TestClientsThatDoNotReadHoldNobodyUp(t *testing.T) {
 	dir := t.TempDir()
-	var asked sync.WaitGroup
-	asked.Add(maxConnections / 2)
 	big := strings.Repeat("x", 1<<20)
 	serve(t, engine{snapshot: func(_ context.Context, names ...string) (*reconciler.Snapshot, error) {
 		if len(names) > 0 {
 			return &reconciler.Snapshot{}, nil
 		}
-		asked.Done()
 		return &reconciler.Snapshot{Services: []status.Service{{Status: status.ServiceStatus{Message: big}}}}, nil
 	}}, dir)
+	var mute []net.Conn
 	for range maxConnections / 2 {
 		conn, err := net.Dial("unix", filepath.Join(dir, SocketName))
 		if err != nil {
@@ -322,8 +319,11 @@ func TestClientsThatDoNotReadHoldNobodyUp(t *testing.T) {
 		}
 		defer conn.Close()
 		fmt.Fprintf(conn, "GET /apis/svc.d/v1/services HTTP/1.1\r\nHost: x\r\n\r\n")
+		mute = append(mute, conn)
 	}
-	asked.Wait() // the engine has answered all of them, although none reads
+	for _, conn := range mute {
+		_, _ = conn.Read(make([]byte, 1)) // it is answered, or turned out by a server that lacks time
+	}
 	if _, err := NewClient(dir).Daemon(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -50,8 +50,8 @@ func (s *Server) find(r *http.Request) (*status.Service, error) {
 
 // notFound is worded as Kubernetes words it.
 func notFound(kind, name string) *status.Failure {
-	failure := status.NewFailure(status.FailureNotFound, fmt.Sprintf("%s.svc.d %q not found", kind, name))
-	failure.Details = &status.FailureDetails{Name: name, Kind: kind}
+	failure := status.NewFailure(status.FailureNotFound, fmt.Sprintf("%s.%s %q not found", kind, groupName, name))
+	failure.Details = &status.FailureDetails{Name: name, Group: groupName, Kind: kind}
 	return failure
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"mime"
 	"net/http"
+	"runtime"
 	"strings"
 	"time"
 
@@ -67,7 +68,8 @@ func (l *objectList) table(include string, now time.Time) *status.RowList {
 		Columns: l.kind.columns(), Rows: make([]status.Row, len(l.items)),
 	}
 	for n, c := range l.items {
-		t.Rows[n] = status.Row{Cells: c.now.row(now), Object: c.part(include, l.sight)}
+		runtime.Gosched() // as in writeList
+		t.Rows[n] = status.Row{Cells: c.now.row(now, l.sight), Object: c.part(include, l.sight)}
 	}
 	return t
 }
@@ -80,7 +82,11 @@ func (c *change) part(include string, as sight) json.RawMessage {
 	case includeObject:
 		text, _ = c.encode(false, as) // it can be encoded: lists are made of it
 	default:
-		text, _ = json.Marshal(status.PartialObject{Kind: "PartialObjectMetadata", APIVersion: status.TableVersion, Metadata: *c.now.meta()})
+		meta := *c.now.meta()
+		if as == redacted {
+			meta.Annotations = redactAnnotations(meta.Annotations)
+		}
+		text, _ = json.Marshal(status.PartialObject{Kind: "PartialObjectMetadata", APIVersion: status.TableVersion, Metadata: meta})
 	}
 	return text
 }

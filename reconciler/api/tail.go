@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -71,10 +72,23 @@ func (s *Server) watchServices(r *run, k *kind, since uint64) (tail, error) {
 	return t, nil
 }
 
-// all are the objects that there are. The caller holds the run's mu.
+// all are the objects that there are, in order of their revisions: who breaks off asks
+// from that of the last one, and misses none. The caller holds the run's mu.
 func (t *serviceTail) all() (all []*change) {
-	for _, name := range slices.Sorted(keys(t.run.services)) {
-		all = append(all, t.run.services[name].changes(t.kind)...)
+	list := make([]*listed, 0, len(t.run.services))
+	for _, one := range t.run.services {
+		list = append(list, one)
+	}
+	slices.SortFunc(list, func(a, b *listed) int {
+		return cmp.Or(cmp.Compare(a.service.revision, b.service.revision), cmp.Compare(a.name(), b.name()))
+	})
+	for _, one := range list {
+		if t.kind == services {
+			all = append(all, one.service)
+			continue
+		}
+		revision := one.service.revision
+		all = append(all, changesOf(nil, one.report, max(revision, 1)-1, revision)...)
 	}
 	return all
 }
@@ -110,8 +124,11 @@ func (t *serviceTail) next() (news, error) {
 	n := news{changes: t.first, revision: r.revision, more: r.more}
 	t.first = nil
 	for _, e := range r.entries[t.place-r.passed:] {
-		if e.revision > t.since {
-			n.changes = append(n.changes, e.changes(t.kind)...)
+		if e.revision <= t.since {
+			continue
+		}
+		for _, c := range e.changes(t.kind) {
+			n.changes = append(n.changes, c.after(t.since))
 		}
 	}
 	t.place, t.since = r.passed+uint64(len(r.entries)), max(t.since, r.revision)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"runtime"
 	"time"
 
 	"svc.d/reconciler/events"
@@ -155,6 +156,7 @@ func (s *Server) stream(ctx context.Context, out *logWriter, t tail, k *kind, q 
 			if err != nil {
 				return err
 			}
+			runtime.Gosched() // as in writeList
 			if err := sendLine(out, kind, json.RawMessage(text)); err != nil {
 				return err
 			}
@@ -163,6 +165,9 @@ func (s *Server) stream(ctx context.Context, out *logWriter, t tail, k *kind, q 
 			if err := out.flush(); err != nil {
 				return err
 			}
+		}
+		if k == happenings && len(n.changes) > 0 && !pause(ctx) {
+			return nil
 		}
 		select {
 		case <-n.more:
@@ -174,6 +179,19 @@ func (s *Server) stream(ctx context.Context, out *logWriter, t tail, k *kind, q 
 				return err
 			}
 		}
+	}
+}
+
+// pause has what happens next wait for what happens soon after it, as the feed does: a
+// thousand starts wake a watcher a few times.
+func pause(ctx context.Context) bool {
+	timer := time.NewTimer(feedPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

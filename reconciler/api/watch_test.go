@@ -105,7 +105,7 @@ func (e *town) SnapshotSince(ctx context.Context, since uint64) (*reconciler.Sna
 		return e.Snapshot(ctx)
 	}
 	s, err := e.Snapshot(ctx, append(c.Names, "none")...)
-	s.Since, s.Gone = since, c.Names
+	s.Since, s.Gone = since, slices.Sorted(slices.Values(c.Names))
 	return s, err
 }
 
@@ -231,7 +231,7 @@ func TestAWatchTellsWhatChanges(t *testing.T) {
 	e.set("web", phase(status.PhasePending))
 	e.set("db", phase(status.PhaseRunning))
 	w := watch(t, server, "services?watch=true")
-	w.sees("ADDED db Running", "ADDED web Pending")
+	w.sees("ADDED web Pending", "ADDED db Running")
 	e.set("web", phase(status.PhaseRunning))
 	w.sees("MODIFIED web Running")
 	seen := w.revision

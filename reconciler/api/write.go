@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 
 	"svc.d/spec"
 	"svc.d/status"
@@ -47,6 +48,7 @@ func writeList(w io.Writer, list *objectList) {
 		spec.APIVersion, list.kind.singular+"List", list.revision)
 	for i, c := range list.items {
 		if i > 0 {
+			runtime.Gosched() // many may ask at a time, and the loop shall not wait behind all of them
 			out.WriteString(",\n")
 		}
 		text, err := c.encode(false, list.sight)

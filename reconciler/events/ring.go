@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,6 +50,7 @@ type event struct {
 	warning     bool
 	reason      string
 	message     string
+	public      string // the message for those who may not see everything; empty: the same
 	first, last time.Time
 	uid         uint64
 	revision    uint64
@@ -80,7 +82,7 @@ func NewRing(revisions reconciler.Revisions, kept []Kept) *Ring {
 func (r *Ring) Add(o reconciler.Occurrence) {
 	e := event{
 		service: o.Service, ordinal: o.Ordinal, count: 1, warning: o.Warning, reason: string(o.Reason), message: o.Message,
-		first: o.At, last: o.At,
+		public: o.Public, first: o.At, last: o.At,
 	}
 	e.digest()
 	r.mu.Lock()
@@ -93,6 +95,7 @@ func (r *Ring) Add(o reconciler.Occurrence) {
 		e.uid = e.revision
 	}
 	if len(r.events) == maxEvents+surplus {
+		r.since = max(r.since, r.events[surplus-1].revision)
 		r.events = slices.Delete(r.events, 0, surplus)
 	}
 	r.events = append(r.events, e)
@@ -126,33 +129,47 @@ func (r *Ring) like(e *event) int {
 		return -1
 	}
 	e.message = combined + e.message
+	if e.public != "" {
+		e.public = combined + e.public
+	}
 	return latest
 }
 
 // List tells all events, in order of their last time, and the state that they are.
 func (r *Ring) List() ([]status.Event, uint64) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.after(0), r.revisions.Now()
+	all, now := r.after(0), r.revisions.Now()
+	r.mu.Unlock()
+	return rendered(all), now
 }
 
 // Changes tells what has changed after the state since. It is false when that is too
 // long ago to tell, or has not come yet.
 func (r *Ring) Changes(since uint64) (Changes, bool) {
+	all, now, more := r.changes(since)
+	if more == nil {
+		return Changes{}, false
+	}
+	return Changes{rendered(all), now, more}, true
+}
+
+// changes are those of Changes; more is nil when it is false.
+func (r *Ring) changes(since uint64) (all []event, now uint64, more <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.revisions.Now()
+	now = r.revisions.Now()
 	if since < r.since || since > now {
-		return Changes{}, false
+		return nil, now, nil
 	}
 	if r.more == nil {
 		r.more = make(chan struct{})
 	}
-	return Changes{r.after(since), now, r.more}, true
+	return r.after(since), now, r.more
 }
 
-// after renders what is newer than a state. The caller holds mu.
-func (r *Ring) after(since uint64) []status.Event {
+// after copies what is newer than a state. The caller holds mu, for which the loop may
+// wait: no words are found here.
+func (r *Ring) after(since uint64) []event {
 	first, _ := slices.BinarySearchFunc(r.events, since+1, func(e event, revision uint64) int {
 		switch {
 		case e.revision < revision:
@@ -162,9 +179,14 @@ func (r *Ring) after(since uint64) []status.Event {
 		}
 		return 0
 	})
-	all := make([]status.Event, 0, len(r.events)-first)
-	for n := range r.events[first:] {
-		all = append(all, r.events[first+n].status())
+	return slices.Clone(r.events[first:])
+}
+
+func rendered(events []event) []status.Event {
+	all := make([]status.Event, 0, len(events))
+	for n := range events {
+		runtime.Gosched() // many may ask at a time, and the loop shall not wait behind all of them
+		all = append(all, events[n].status())
 	}
 	return all
 }
@@ -195,7 +217,7 @@ func (e *event) status() status.Event {
 			ResourceVersion: strconv.FormatUint(e.revision, 10), CreationTimestamp: e.first,
 		},
 		InvolvedObject: about, Reason: e.reason, Message: e.message, Source: status.EventSource{Component: "reconciler"},
-		FirstTimestamp: e.first, LastTimestamp: e.last, Count: e.count, Type: typ,
+		FirstTimestamp: e.first, LastTimestamp: e.last, Count: e.count, Type: typ, Public: e.public,
 	}
 }
 

@@ -114,11 +114,36 @@ func TestARingTellsChanges(t *testing.T) {
 	}
 }
 
+// TestWhoMissesEventsIsToldSo, since what fell out of the ring before it was told is lost.
+func TestWhoMissesEventsIsToldSo(t *testing.T) {
+	r := NewRing(new(revisions), nil)
+	add := func(n int) { r.Add(occurrence(n, fmt.Sprintf("s%d", n), "Started", "started")) }
+	add(0)
+	_, first := r.List()
+	for n := range maxEvents + surplus - 1 {
+		add(n + 1)
+	}
+	if c, ok := r.Changes(first); !ok || len(c.Events) != maxEvents+surplus-1 {
+		t.Errorf("while all are there it tells %d, %v", len(c.Events), ok)
+	}
+	_, full := r.List()
+	add(maxEvents + surplus)
+	if c, ok := r.Changes(first); ok {
+		t.Errorf("it tells %d events and not that others are lost", len(c.Events))
+	}
+	if c, ok := r.Changes(full); !ok || len(c.Events) != 1 {
+		t.Errorf("who has missed none is told %d, %v", len(c.Events), ok)
+	}
+}
+
 func TestEventsOutliveTheImage(t *testing.T) {
 	numbers := new(revisions)
 	r := NewRing(numbers, nil)
 	r.Add(occurrence(0, "web", "Exited", "said \xff"))
 	r.Add(occurrence(1, "web", "Exited", "said \xff"))
+	secret := occurrence(1, "web", "Unhealthy", "said hunter2")
+	secret.Public = "said <redacted>"
+	r.Add(secret)
 	before, _ := r.List()
 	data, err := json.Marshal(r.Keep())
 	if err != nil {
@@ -137,6 +162,9 @@ func TestEventsOutliveTheImage(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, after); diff != "" {
 		t.Errorf("(-before +after)\n%s", diff)
+	}
+	if last := after[len(after)-1]; last.Public != secret.Public {
+		t.Errorf("others see %q", last.Public)
 	}
 	next.Add(occurrence(2, "web", "Exited", "said \xff"))
 	if all, _ := next.List(); !slices.ContainsFunc(all, func(e status.Event) bool { return e.Count == 3 && strings.HasPrefix(e.Message, "said") }) {

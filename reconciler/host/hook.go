@@ -156,13 +156,13 @@ func (h *Host) judge(c *command, exit reconciler.Exit, how verdict) *reconciler.
 	case exit.Status() == 0:
 		return nil
 	}
-	tail := ""
+	f := c.refused("%s", describeExit(exit))
 	if c.out != nil {
-		if tail = c.out.line(); tail != "" {
-			tail = ": " + tail
+		if printed := c.out.line(); printed != "" {
+			f.Message, f.Hidden = f.Message+": "+printed, printed
 		}
 	}
-	return c.refused("%s%s", describeExit(exit), tail)
+	return f
 }
 
 func describeExit(exit reconciler.Exit) string {
@@ -177,6 +177,17 @@ func describeExit(exit reconciler.Exit) string {
 		return "it was ended by " + name
 	}
 	return fmt.Sprintf("it exited with code %d", exit.Code)
+}
+
+// programOf is the program of a hook as the manifest has it.
+func programOf(w reconciler.Work) string {
+	if w.Service == nil {
+		return ""
+	}
+	if command := w.Hook.Command(&w.Service.Spec); len(command) > 0 {
+		return command[0]
+	}
+	return ""
 }
 
 // hookEnded answers a hook, unless another one was taken for the replica since,
@@ -194,7 +205,7 @@ func (h *Host) hookEnded(c *command, w reconciler.Work, f *reconciler.Failure) {
 	if !c.superseded {
 		// By the watcher's goroutine: not while the host stands still.
 		g := c.group
-		g.answers = append(g.answers, reconciler.Event{Kind: reconciler.EventHookEnded, Replica: w.Replica, Run: w.Run, Hook: w.Hook, Failure: f})
+		g.answers = append(g.answers, reconciler.Event{Kind: reconciler.EventHookEnded, Replica: w.Replica, Run: w.Run, Hook: w.Hook, Failure: f.HiddenIf(programOf(w))})
 		h.watcher.soon(func() { h.tellAnswers(g) })
 	}
 	// In the same lock: who is told may start or forget the replica at once.

@@ -64,8 +64,12 @@ func TestAHookThatFailsSaysHow(t *testing.T) {
 				m := &machine{t: t, host: m.host, run: m.run + 100}
 				m.hook(hooked(tt.hook, tt.script), tt.hook, within(tt.limit))
 				e := m.want(reconciler.EventHookEnded)
-				if f := e.Failure; f == nil || e.Hook != tt.hook || !strings.Contains(f.Message, tt.says) || len(f.Message) > 1200 {
-					t.Errorf("it ended with %+v, want %q", f, tt.says)
+				f := e.Failure
+				if f == nil || e.Hook != tt.hook || !strings.Contains(f.Message, tt.says) || len(f.Message) > 1200 {
+					t.Fatalf("it ended with %+v, want %q", f, tt.says)
+				}
+				if shown, _, _ := strings.Cut(f.Message, " code 1: "); f.Hidden != strings.TrimPrefix(f.Message[len(shown):], " code 1: ") {
+					t.Errorf("of %q is hidden %q", f.Message, f.Hidden)
 				}
 			})
 		}

@@ -314,7 +314,9 @@ func TestFailuresAreExplained(t *testing.T) {
 		// checkPasses says that only execve can tell.
 		checkPasses bool
 	}{
-		"a missing program":          {web(dir + "/none"), reconciler.ReasonCommandNotFound, "no such file or directory: " + dir + "/none", false},
+		"a missing program": {web(dir + "/none"), reconciler.ReasonCommandNotFound, "no such file or directory: " + dir + "/none", false},
+		"a missing program whose name is a secret": {in(web("$(A)"), func(s *spec.Spec) { s.Env = []spec.EnvVar{{Name: "A", Value: dir + "/none"}} }),
+			reconciler.ReasonCommandNotFound, "no such file or directory: " + dir + "/none", false},
 		"a missing folder":           {web(dir + "/a/b/c"), reconciler.ReasonCommandNotFound, "no such directory: " + dir + "/a", false},
 		"a program not in PATH":      {web("no-such-program"), reconciler.ReasonCommandNotFound, "not found in PATH (/usr/local/sbin:", false},
 		"a link that leads nowhere":  {web(link), reconciler.ReasonCommandNotFound, "is a link to /no/such/target", false},
@@ -342,12 +344,19 @@ func TestFailuresAreExplained(t *testing.T) {
 				if f.Reason != tt.reason || !strings.Contains(f.Message, tt.says) || !strings.HasPrefix(f.Message, "cannot ") {
 					t.Errorf("got %+v, want %s saying %q", *f, tt.reason, tt.says)
 				}
+				hidden := ""
+				if tt.service.Spec.Command[0] == "$(A)" {
+					hidden = f.Message
+				}
+				if f.Hidden != hidden {
+					t.Errorf("of %q is hidden %q", f.Message, f.Hidden)
+				}
 				m.offer(reconciler.VerbCheck, tt.service)
 				f = m.want(reconciler.EventChecked).Failure
 				if tt.checkPasses != (f == nil) {
 					t.Fatalf("check: %+v", f)
 				}
-				if f != nil && (f.Reason != tt.reason || !strings.Contains(f.Message, tt.says)) {
+				if f != nil && (f.Reason != tt.reason || !strings.Contains(f.Message, tt.says) || (f.Hidden != "") != (hidden != "")) {
 					t.Errorf("check got %+v, want %s saying %q", *f, tt.reason, tt.says)
 				}
 			})

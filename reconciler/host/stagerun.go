@@ -118,7 +118,7 @@ func (h *Host) check(w reconciler.Work) answer {
 	}
 	if !p.who.change && len(p.rlimits) == 0 {
 		if h.allLocal(p) {
-			e.Failure = p.checkPaths()
+			e.Failure = p.checkPaths().HiddenIf(programsOf(w.Service)...)
 			return answer{event: e}
 		}
 	}
@@ -231,7 +231,7 @@ func (h *Host) checkEnded(s *stage) {
 	h.mu.Unlock()
 	e := reconciler.Event{Kind: reconciler.EventChecked, Replica: s.work.Replica, Run: s.work.Run}
 	if exit.Status() != 0 {
-		e.Failure = s.failure(exit)
+		e.Failure = s.failure(exit).HiddenIf(programsOf(s.work.Service)...)
 	}
 	h.send(e)
 }

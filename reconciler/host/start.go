@@ -72,7 +72,19 @@ func (h *Host) notStarted(g *group) {
 }
 
 func startFailed(w reconciler.Work, f *reconciler.Failure) reconciler.Event {
-	return reconciler.Event{Kind: reconciler.EventStartFailed, Replica: w.Replica, Run: w.Run, Failure: f}
+	return reconciler.Event{Kind: reconciler.EventStartFailed, Replica: w.Replica, Run: w.Run, Failure: f.HiddenIf(programsOf(w.Service)...)}
+}
+
+// programsOf are those that a start of the service looks for, as the manifest has them.
+func programsOf(s *spec.Service) (all []string) {
+	if s == nil {
+		return nil
+	}
+	all = append(all, s.Spec.Command[0])
+	for n := range s.Spec.Init {
+		all = append(all, s.Spec.Init[n].Command[0])
+	}
+	return all
 }
 
 // claim takes the replica's group for a start.

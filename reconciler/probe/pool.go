@@ -175,6 +175,11 @@ func (p *Pool) answer(w reconciler.ProbeWork, failure *reconciler.Failure) {
 }
 
 func answerTo(w reconciler.ProbeWork, failure *reconciler.Failure) reconciler.Event {
+	if probe := w.Kind.Of(&w.Service.Spec); probe.Exec != nil {
+		failure = failure.HiddenIf(probe.Exec.Command[0])
+	} else if refers(probe) {
+		failure = failure.HiddenIf("$(")
+	}
 	return reconciler.Event{Kind: reconciler.EventProbed, Replica: w.Replica, Run: w.Run, Probe: w.Kind, Failure: failure}
 }
 
@@ -200,7 +205,12 @@ func failed(err error) *reconciler.Failure {
 			return &reconciler.Failure{Reason: reconciler.ReasonResourcesExhausted, Message: err.Error()}
 		}
 	}
-	return &reconciler.Failure{Reason: reconciler.ReasonProbeFailed, Message: err.Error()}
+	failure := &reconciler.Failure{Reason: reconciler.ReasonProbeFailed, Message: err.Error()}
+	var said *outputError
+	if errors.As(err, &said) {
+		failure.Hidden = said.output
+	}
+	return failure
 }
 
 // unmadeError is of a probe that the host could not make.
@@ -217,7 +227,7 @@ var errLate = errors.New("no answer")
 func late(timeout time.Duration, err error) error {
 	var said *outputError
 	if errors.As(err, &said) && said.output != "" {
-		return fmt.Errorf("%w within %s: %s", errLate, timeout, said.output)
+		return &outputError{fmt.Sprintf("%v within %s", errLate, timeout), said.output}
 	}
 	return fmt.Errorf("%w within %s", errLate, timeout)
 }

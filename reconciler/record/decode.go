@@ -156,7 +156,7 @@ func (d *reading) ofRun(key string, value []byte) error {
 	case "failure":
 		var f failure
 		err := json.Unmarshal(value, &f)
-		i.Failure = &reconciler.Failure{Reason: reconciler.Reason(f.Reason), Message: f.Message}
+		i.Failure = f.failure()
 		return err
 	case "ends":
 		var ends []int64

@@ -72,6 +72,7 @@ type exit struct {
 type failure struct {
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
+	Hidden  string `json:"hidden,omitempty"`
 }
 
 type ended struct {
@@ -121,7 +122,7 @@ func (s *Store) encodeRest(l *lines, r *reconciler.Record) {
 		l.json("exit", exitOf(i.Exit))
 	}
 	if i.Failure != nil {
-		l.json("failure", failure{string(i.Failure.Reason), i.Failure.Message})
+		l.json("failure", failureOf(i.Failure))
 	}
 	if len(i.Left) > 0 {
 		l.json("left", i.Left)

@@ -45,14 +45,14 @@ func failureOf(f *reconciler.Failure) *failure {
 	if f == nil {
 		return nil
 	}
-	return &failure{string(f.Reason), f.Message}
+	return &failure{string(f.Reason), f.Message, f.Hidden}
 }
 
 func (f *failure) failure() *reconciler.Failure {
 	if f == nil {
 		return nil
 	}
-	return &reconciler.Failure{Reason: reconciler.Reason(f.Reason), Message: f.Message}
+	return &reconciler.Failure{Reason: reconciler.Reason(f.Reason), Message: f.Message, Hidden: f.Hidden}
 }
 
 func (c clock) lifeOf(l *reconciler.Life) life {

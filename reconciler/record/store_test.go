@@ -115,7 +115,13 @@ func same(want, got reconciler.Record) string {
 
 func TestARecordIsReadAsItWasWritten(t *testing.T) {
 	tests := map[string]func(r *reconciler.Record){
-		"everything is set":     func(*reconciler.Record) {},
+		"everything is set": func(*reconciler.Record) {},
+		"what is hidden of failures": func(r *reconciler.Record) {
+			living(r)
+			r.Instance.Failure.Hidden = "start web"
+			r.Instance.Life.ReloadFailure.Hidden = "run"
+			r.Instance.Life.Probes[reconciler.ProbeLiveness].Failure.Hidden = "answer"
+		},
 		"not declared any more": func(r *reconciler.Record) { r.Want = nil },
 		"run as wanted":         func(r *reconciler.Record) { r.Instance.Spec = r.Want },
 		"never run, and held": func(r *reconciler.Record) {
