@@ -32,7 +32,7 @@ func (c *Case) everything(s *screen) {
 		s.title(fmt.Sprintf("%d of %s %s not as declared.", len(troubled), plural(len(c.Services), "service"), be))
 	}
 	next := []string{c.earliest(troubled)}
-	c.table(s, troubled, max(screenHeight-s.lines-height(around)-height(next), screenHeight/2))
+	c.table(s, troubled, max(screenHeight-s.lines-s.height(around)-s.height(next), screenHeight/2))
 	s.all("Besides", around)
 	s.all("Next", next)
 }
@@ -58,7 +58,7 @@ func (c *Case) table(s *screen, troubled []*Service, room int) {
 		}
 		name := v.Metadata.Name
 		text := "  " + name + strings.Repeat(" ", width-len([]rune(name))) + "  " + c.brief(v)
-		s.out.WriteString(cut(text, screenWidth) + "\n")
+		s.out.WriteString(cut(text, s.width) + "\n")
 		s.lines++
 	}
 }

@@ -90,7 +90,7 @@ func (c *Case) one(s *screen, v *Service) {
 		s.all("Because", because)
 	}
 	next := c.nextOf(v, groups)
-	c.evidence(s, screenHeight-s.lines-height(next))
+	c.evidence(s, screenHeight-s.lines-s.height(next))
 	s.all("Next", next)
 }
 
