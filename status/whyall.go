@@ -2,7 +2,6 @@ package status
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -177,11 +176,8 @@ func (c *Case) absent(s *screen) {
 		s.say("Records", "the last daemon, of "+printable(a.Dir)+", did not end orderly: it was killed, crashed, or left (SIGQUIT)")
 	}
 	list := func(key, what string, names []string) {
-		if more := len(names) - maxListed; more > 0 {
-			names = append(slices.Clone(names[:maxListed]), fmt.Sprintf("and %d more", more))
-		}
 		if len(names) > 0 {
-			s.say(key, what+": "+strings.Join(names, ", "))
+			s.say(key, what+": "+listed(names))
 		}
 	}
 	list("Alive", "unsupervised", a.Living)
@@ -201,5 +197,5 @@ func (c *Case) absent(s *screen) {
 	s.say("Next", text)
 }
 
-// maxListed is how many replicas are named of those that no daemon looks after.
+// maxListed is how many of something are named at most.
 const maxListed = 12
