@@ -37,7 +37,7 @@ const (
 var minutes = map[string]step{
 	"In an empty folder, in a first terminal:": {},
 	"no such directory yet: it prints a manifest to begin with": {daemon: true, shown: []string{
-		`This directory does not exist yet: \S+/svc\.d Paste this`, `Started daemon dir=\S+/svc\.d .*pid=(?P<daemon>\d+) .*adopted=0`}},
+		`This directory does not exist yet: \S+/svc\.d Paste this`, `Started daemon dir=\S+/svc\.d .*pid=(?P<daemon>\d+) .*adopted=0\b`}},
 	"In a second terminal, in the same folder: paste it, from mkdir to EOF.": {paste: true,
 		first: []string{`Started process replica=hello-0 pid=(?P<hello>\d+) `}},
 	"NAME  READY  STATUS  RESTARTS  AGE": {asks: true, shown: []string{`NAME READY STATUS RESTARTS AGE hello 1/1 Running 0 `}},
@@ -46,7 +46,7 @@ var minutes = map[string]step{
 	"a typo: the first terminal tells where, and that hello runs on": {first: []string{
 		`Manifest has an error service=hello: \S+` + typo + `; ` + runOn}},
 	`so does this: "did you mean", and hello keeps running`: {asks: true, shown: []string{
-		`hello 1/1 Running 0 \w+ \S+` + typo + ` ` + runOn + `; in error since .* ago\)`}},
+		`hello 1/1 Running 0 \w+ .*\S+` + typo + ` ` + runOn + `; in error since .* ago\)`}},
 	"mended: hello is not restarted": {first: []string{`Manifest was mended file=\S+/svc\.d/hello\.yaml`}},
 	"the one that describe shows: back at once": {pid: "hello", first: []string{
 		`Process ended replica=hello-0 pid=@hello exitCode=137 .*Started process replica=hello-0 pid=(?P<hello>\d+) `}},
@@ -78,13 +78,13 @@ var minutes = map[string]step{
 	"put into place; the old one still runs": {},
 	"In the first terminal:":                 {},
 	"the daemon leaves, its services run on": {shown: []string{`Leaving; services run on .*Stopped daemon \$$`}},
-	"the new one takes them over: adopted=2": {daemon: true, shown: []string{`Started daemon .* pid=(?P<daemon>\d+) .*adopted=2 `}},
+	"the new one takes them over: adopted=2": {daemon: true, shown: []string{`Started daemon .* pid=(?P<daemon>\d+) .*adopted=2\b`}},
 	"In the second one:":                     {},
 	"the daemon's own, from its first line":  {pid: "daemon", first: []string{`\$$`}},
 	"no daemon answers; what is alive nevertheless": {asks: true, shown: []string{
 		`No daemon answers: .*Alive: unsupervised: hello-0 \(pid @hello\), hello-1 \(pid @other\) Next: nothing until a daemon is started`}},
 	"In the first one again:":                        {},
-	"its services have not noticed: adopted=2 again": {daemon: true, shown: []string{`Started daemon .*adopted=2 `}},
+	"its services have not noticed: adopted=2 again": {daemon: true, shown: []string{`Started daemon .*adopted=2\b`}},
 	"In the second one again:":                       {},
 	"the same processes, no restart":                 {asks: true, shown: []string{`hello-0 1/1 Running 0 \w+ @hello .*hello-1 1/1 Running 0 \w+ @other `}},
 	"writes svc.d/clock.yaml": {
