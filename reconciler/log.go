@@ -1,11 +1,14 @@
 package reconciler
 
 import (
+	"encoding/json"
+	"maps"
 	"slices"
 
 	"github.com/go-logr/logr"
 
 	"svc.d/spec"
+	"svc.d/status"
 )
 
 // logEvent writes one line for each change of state that an operator would ask
@@ -101,14 +104,15 @@ func (l *Loop) logSet(old, set *spec.Set) {
 			before[key{p.File, p.Field, p.Message}] = true
 		}
 	}
+	var fresh []spec.Problem
 	for _, p := range set.Problems {
 		k := key{p.File, p.Field, p.Message}
 		now[k] = true
 		if !before[k] {
-			l.Log.Info("Manifest has an error", "problem", p.String(), "service", p.Service)
-			l.occurredInvalid(&p)
+			fresh = append(fresh, p)
 		}
 	}
+	l.logProblems(fresh, set)
 	mended := map[string]bool{}
 	for k := range before {
 		mended[k.file] = true
@@ -126,6 +130,46 @@ func (l *Loop) logSet(old, set *spec.Set) {
 		}
 	}
 	l.logConditions(old, set)
+}
+
+// logProblems writes what is newly wrong, and what of it runs on. It is called before
+// a set is taken in: what was good stays as it is.
+func (l *Loop) logProblems(problems []spec.Problem, set *spec.Set) {
+	if len(problems) == 0 {
+		return
+	}
+	now, configuration := l.now(), ""
+	if set.Configuration != nil {
+		configuration = set.Configuration.Source.File
+	}
+	files := map[string][]status.Service{}
+	for _, p := range problems {
+		files[p.File] = nil
+	}
+	report := func(r *record) status.Service {
+		return status.Service{
+			Metadata: status.Metadata{Name: r.facts.Name}, Spec: json.RawMessage("{}"), Status: Report(r.want, &r.facts, now),
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.services)) {
+		r := l.services[name]
+		if r.want == nil {
+			continue
+		}
+		if of, wrong := files[r.want.Source.File]; wrong {
+			files[r.want.Source.File] = append(of, report(r))
+		}
+	}
+	for _, p := range problems {
+		concerned := files[p.File]
+		if r := l.services[p.Service]; r != nil && r.want != nil && r.want.Source.File != p.File {
+			concerned = append(slices.Clip(concerned), report(r))
+		}
+		shown := status.Problem{File: p.File, Field: p.Field, Value: p.Value, Service: p.Service}
+		l.Log.Info("Manifest has an error", "problem", p.String(),
+			"meanwhile", shown.Meanwhile(concerned, configuration, now), "service", p.Service)
+		l.occurredInvalid(&p)
+	}
 }
 
 func (l *Loop) logConditions(old, set *spec.Set) {

@@ -19,7 +19,7 @@ func Describe(w io.Writer, s *Service, problems []Problem, now time.Time) error 
 	d.spec(s)
 	d.replicas(s.Status.ReplicaStatuses)
 	d.conditions(s.Status.Conditions)
-	d.problems(problems)
+	d.problems(s, problems)
 	_, err := io.WriteString(w, out.String())
 	return err
 }
@@ -236,16 +236,16 @@ func (d description) sinceCell(at time.Time) string {
 	return Age(d.now.Sub(at)) + " ago"
 }
 
-func (d description) problems(problems []Problem) {
+func (d description) problems(s *Service, problems []Problem) {
 	if len(problems) == 0 {
 		d.line(0, "Problems", none)
 		return
 	}
 	d.out.WriteString("Problems (what was last good stays in force):\n")
 	for _, p := range problems {
-		fmt.Fprintf(d.out, "  %s\n", p)
+		fmt.Fprintf(d.out, "  %s\n    %s\n", p, p.Meanwhile([]Service{*s}, "", d.now))
 		if !p.Since.IsZero() {
-			fmt.Fprintf(d.out, "    since %s\n", ago(p.Since, d.now))
+			fmt.Fprintf(d.out, "    in error since %s\n", ago(p.Since, d.now))
 		}
 	}
 }

@@ -3,6 +3,7 @@ package status
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,9 +55,9 @@ func WriteProblems(w io.Writer, d *Daemon, services []Service, now time.Time) er
 		}
 	}
 	for _, p := range d.Problems {
-		fmt.Fprintf(&out, "%s\n    %s", p, meanwhile(p, services, d.Configuration))
+		fmt.Fprintf(&out, "%s\n    %s", p, p.Meanwhile(services, d.Configuration, now))
 		if !p.Since.IsZero() {
-			fmt.Fprintf(&out, " since %s", ago(p.Since, now))
+			fmt.Fprintf(&out, "; in error since %s", ago(p.Since, now))
 		}
 		out.WriteString("\n")
 	}
@@ -97,32 +98,88 @@ func (d *Daemon) ConcernsConfiguration(p Problem) bool {
 	return p.ofConfiguration() || d.Configuration != "" && p.File == d.Configuration
 }
 
-// meanwhile says what a problem leaves in force. configuration is the file of
-// the daemon's own one.
-func meanwhile(p Problem, services []Service, configuration string) string {
+// Meanwhile says what a problem leaves in force, and for how long what runs has run
+// by now. services are all there are, or at least those that the problem concerns;
+// configuration is the file of the daemon's own one.
+func (p Problem) Meanwhile(services []Service, configuration string, now time.Time) string {
 	if s := p.elsewhere(services); s != nil {
 		return s.Metadata.Name + " stays as " + printable(s.Status.File) + " declares it"
 	}
 	if p.ofConfiguration() {
 		return "what else its file declares is in force"
 	}
+	var run []*Service
 	var kept []string
 	if p.File == configuration {
 		kept = append(kept, "the daemon's configuration")
 	}
 	for i := range services {
-		if s := &services[i]; len(s.Spec) > 0 && (p.Service == s.Metadata.Name || p.File == s.Status.File) {
+		s := &services[i]
+		switch {
+		case len(s.Spec) == 0 || p.Service != s.Metadata.Name && p.File != s.Status.File:
+		case s.runs(now) != "":
+			run = append(run, s)
+		default:
 			kept = append(kept, s.Metadata.Name)
 		}
 	}
+	var all []string
+	switch len(run) {
+	case 0:
+	case 1:
+		all = append(all, fmt.Sprintf("%s keeps running (%s)", run[0].Metadata.Name, run[0].runs(now)))
+	default:
+		var names []string
+		for _, s := range run {
+			names = append(names, fmt.Sprintf("%s (%s)", s.Metadata.Name, s.runs(now)))
+		}
+		all = append(all, listed(names)+" keep running")
+	}
+	switch len(kept) {
+	case 0:
+	case 1:
+		all = append(all, kept[0]+" keeps its last good version")
+	default:
+		all = append(all, listed(kept)+" keep their last good version")
+	}
 	switch {
-	case len(kept) == 1:
-		return kept[0] + " keeps its last good version"
-	case len(kept) > 1:
-		return strings.Join(kept, ", ") + " keep their last good version"
+	case len(all) > 0:
+		return strings.Join(all, "; ")
 	case p.Service != "":
 		return p.Service + " has not been started"
 	default:
 		return "nothing of it has been started"
 	}
+}
+
+// listed names the first of many.
+func listed(names []string) string {
+	if more := len(names) - maxListed; more > 0 {
+		names = append(slices.Clone(names[:maxListed]), fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, ", ")
+}
+
+// runs tells which processes of a service run, and since when the youngest of them
+// does; empty is none.
+func (s *Service) runs(now time.Time) string {
+	text, n := "", 0
+	var since time.Time
+	for _, r := range s.Status.ReplicaStatuses {
+		if r.Pid == 0 || r.Phase == PhaseTerminating {
+			continue
+		}
+		n++
+		text = fmt.Sprintf("pid %d", r.Pid)
+		if r.Started.After(since) {
+			since = r.Started
+		}
+	}
+	if n > 1 {
+		text = plural(n, "replica")
+	}
+	if !since.IsZero() {
+		text += ", " + Age(now.Sub(since))
+	}
+	return text
 }

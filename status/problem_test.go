@@ -1,6 +1,7 @@
 package status
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,11 +12,39 @@ func TestProblemsAreShownWithWhatIsInForce(t *testing.T) {
 	service := func(name, file string) Service {
 		return Service{Metadata: Metadata{Name: name}, Spec: []byte("{}"), Status: ServiceStatus{File: file}}
 	}
+	now := time.Now()
+	running := func(s Service, replicas ...Replica) Service {
+		s.Status.ReplicaStatuses = replicas
+		return s
+	}
+	since := func(pid int32, ago time.Duration) Replica {
+		return Replica{Phase: PhaseRunning, Pid: pid, Started: now.Add(-ago)}
+	}
 	tests := map[string]struct {
 		problem  Problem
 		services []Service
 		want     string
 	}{
+		"what runs is told with its process": {
+			Problem{File: file, Line: 7, Column: 3, Field: "spec.comand", Message: `unknown field, did you mean "command"?`, Since: now.Add(-4 * time.Second)},
+			[]Service{running(service("web", file), since(4711, 3*time.Minute))},
+			"/d/web.yaml:7:3: spec.comand: unknown field, did you mean \"command\"?\n    web keeps running (pid 4711, 3m); in error since " +
+				now.Add(-4*time.Second).Format(time.RFC3339) + " (4s ago)\n",
+		},
+		"of several replicas it is told how many run, and for how long all of them do": {
+			Problem{File: file, Message: "bad"},
+			[]Service{running(service("web", file), since(1, time.Hour), since(2, 3*time.Minute), Replica{Phase: PhasePending}, Replica{Phase: PhaseTerminating, Pid: 3})},
+			"/d/web.yaml: bad\n    web keeps running (2 replicas, 3m)\n",
+		},
+		"some run and some do not": {
+			Problem{File: file, Message: "bad"},
+			[]Service{running(service("api", file), since(1, time.Minute)), service("job", file), running(service("web", file), since(2, time.Hour))},
+			"/d/web.yaml: bad\n    api (pid 1, 60s), web (pid 2, 60m) keep running; job keeps its last good version\n",
+		},
+		"of many the first are named": {
+			Problem{File: file, Message: "bad"}, slices.Repeat([]Service{service("x", file)}, maxListed+3),
+			"/d/web.yaml: bad\n    " + strings.Repeat("x, ", maxListed) + "and 3 more keep their last good version\n",
+		},
 		"a broken file keeps what it declared": {
 			Problem{File: file, Line: 2, Message: "bad"}, []Service{service("web", file), service("db", "/d/db.yaml")},
 			"/d/web.yaml:2: bad\n    web keeps its last good version\n",
@@ -60,7 +89,7 @@ func TestProblemsAreShownWithWhatIsInForce(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var out strings.Builder
-			if err := WriteProblems(&out, &Daemon{Configuration: "/d/main.yaml", Problems: []Problem{test.problem}}, test.services, time.Now()); err != nil {
+			if err := WriteProblems(&out, &Daemon{Configuration: "/d/main.yaml", Problems: []Problem{test.problem}}, test.services, now); err != nil {
 				t.Fatal(err)
 			}
 			if got := strings.TrimPrefix(out.String(), "\n"); got != test.want {

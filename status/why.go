@@ -18,6 +18,8 @@ type Case struct {
 	Asked   string
 	Service string
 	Ordinal int32
+	// Width is how many columns there are; 0 is 100, which is also the most that is used.
+	Width int
 	// Near finds the service whose name is most like the given one; empty is none.
 	Near func(name string) string
 
@@ -68,7 +70,10 @@ type Absence struct {
 // possible: what is wanted, what is observed, the chain of reasons, and what will
 // happen next. Moments are shown in the time zone of Now.
 func Why(w io.Writer, c *Case) error {
-	s := &screen{now: c.Now}
+	s := &screen{now: c.Now, width: screenWidth}
+	if c.Width > 0 {
+		s.width = min(max(c.Width, narrowest), screenWidth)
+	}
 	switch target := c.service(c.Service); {
 	case c.Daemon == nil:
 		c.absent(s)
@@ -103,6 +108,7 @@ func (c *Case) near(name string) string {
 
 const (
 	screenWidth  = 100
+	narrowest    = 40
 	screenHeight = 24
 	keyWidth     = 11
 )
@@ -112,10 +118,11 @@ type screen struct {
 	out   strings.Builder
 	now   time.Time
 	lines int
+	width int
 }
 
 // row writes one line, cut at the width. An empty key continues the one above.
-func (s *screen) row(key, text string) { s.write(key, cut(text, screenWidth-keyWidth)) }
+func (s *screen) row(key, text string) { s.write(key, cut(text, s.width-keyWidth)) }
 
 func (s *screen) write(key, text string) {
 	if key != "" {
@@ -133,7 +140,7 @@ const maxText = 1000
 // where no text of its own does: those are an even number in.
 func (s *screen) say(key, text string) {
 	indent := len(text) - len(strings.TrimLeft(text, " "))
-	for n, line := range fold(cut(text[indent:], maxText), screenWidth-keyWidth-indent) {
+	for n, line := range fold(cut(text[indent:], maxText), s.width-keyWidth-indent) {
 		if n > 0 {
 			key = ""
 		}
@@ -152,17 +159,17 @@ func (s *screen) all(key string, texts []string) {
 }
 
 // height is how many lines texts take that are said.
-func height(texts []string) int {
+func (s *screen) height(texts []string) int {
 	n := 0
 	for _, text := range texts {
-		n += len(fold(text, screenWidth-keyWidth))
+		n += len(fold(text, s.width-keyWidth))
 	}
 	return n
 }
 
 // title writes a line without a key.
 func (s *screen) title(text string) {
-	for _, line := range fold(text, screenWidth) {
+	for _, line := range fold(text, s.width) {
 		s.out.WriteString(line + "\n")
 		s.lines++
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -220,6 +221,31 @@ func TestWhySaysWhatIsKept(t *testing.T) {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestWhyFitsIntoTheTerminal(t *testing.T) {
+	path := "/etc/svc.d/" + strings.Repeat("long", 30) + ".yaml" // is left whole, to be copied
+	for width, want := range map[int]int{0: 100, 20: 40, 60: 60, 80: 80, 200: 100} {
+		c := of(declared("web", web, well()))
+		c.Width, c.Asked = width, ""
+		for range 3 {
+			c.Daemon.Problems = append(c.Daemon.Problems, status.Problem{File: path, Message: strings.Repeat("word ", 100)})
+		}
+		var out strings.Builder
+		if err := status.Why(&out, &c); err != nil {
+			t.Fatal(err)
+		}
+		widest := 0
+		for line := range strings.Lines(out.String()) {
+			if !strings.Contains(line, path) {
+				widest = max(widest, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")))
+			}
+		}
+		// A line is full when not even a word more fits.
+		if widest > want || widest < want-len("word ") {
+			t.Errorf("with %d columns %d are used, want %d\n%s", width, widest, want, out.String())
+		}
 	}
 }
 

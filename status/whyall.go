@@ -2,7 +2,6 @@ package status
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -32,7 +31,7 @@ func (c *Case) everything(s *screen) {
 		s.title(fmt.Sprintf("%d of %s %s not as declared.", len(troubled), plural(len(c.Services), "service"), be))
 	}
 	next := []string{c.earliest(troubled)}
-	c.table(s, troubled, max(screenHeight-s.lines-height(around)-height(next), screenHeight/2))
+	c.table(s, troubled, max(screenHeight-s.lines-s.height(around)-s.height(next), screenHeight/2))
 	s.all("Besides", around)
 	s.all("Next", next)
 }
@@ -58,7 +57,7 @@ func (c *Case) table(s *screen, troubled []*Service, room int) {
 		}
 		name := v.Metadata.Name
 		text := "  " + name + strings.Repeat(" ", width-len([]rune(name))) + "  " + c.brief(v)
-		s.out.WriteString(cut(text, screenWidth) + "\n")
+		s.out.WriteString(cut(text, s.width) + "\n")
 		s.lines++
 	}
 }
@@ -177,11 +176,8 @@ func (c *Case) absent(s *screen) {
 		s.say("Records", "the last daemon, of "+printable(a.Dir)+", did not end orderly: it was killed, crashed, or left (SIGQUIT)")
 	}
 	list := func(key, what string, names []string) {
-		if more := len(names) - maxListed; more > 0 {
-			names = append(slices.Clone(names[:maxListed]), fmt.Sprintf("and %d more", more))
-		}
 		if len(names) > 0 {
-			s.say(key, what+": "+strings.Join(names, ", "))
+			s.say(key, what+": "+listed(names))
 		}
 	}
 	list("Alive", "unsupervised", a.Living)
@@ -201,5 +197,5 @@ func (c *Case) absent(s *screen) {
 	s.say("Next", text)
 }
 
-// maxListed is how many replicas are named of those that no daemon looks after.
+// maxListed is how many of something are named at most.
 const maxListed = 12

@@ -73,9 +73,9 @@ func (s *Service) conditions() []string {
 
 // problem is what is wrong with a file, and what that leaves in force.
 func (c *Case) problem(p *Problem) string {
-	text := p.String() + "; " + meanwhile(*p, c.Services, c.Daemon.Configuration)
+	text := p.String() + "; " + p.Meanwhile(c.Services, c.Daemon.Configuration, c.Now)
 	if !p.Since.IsZero() {
-		text += " since " + moment(p.Since, c.Now)
+		text += "; in error since " + moment(p.Since, c.Now)
 	}
 	return text
 }
@@ -90,7 +90,7 @@ func (c *Case) one(s *screen, v *Service) {
 		s.all("Because", because)
 	}
 	next := c.nextOf(v, groups)
-	c.evidence(s, screenHeight-s.lines-height(next))
+	c.evidence(s, screenHeight-s.lines-s.height(next))
 	s.all("Next", next)
 }
 

@@ -194,6 +194,11 @@ func TestAPersonWithNothingGetsAManifest(t *testing.T) {
 	if !strings.Contains(got, `cat > '`+root+`/it'\''s new/hello.yaml' <<'EOF'`) {
 		t.Errorf("for a directory whose name needs quotes: %q", got)
 	}
+	for line := range strings.Lines(got) {
+		if strings.Contains(line, "Paste this") && (strings.Contains(line, root) || len(line) > 80) {
+			t.Errorf("may not fit into 80 columns: %q", line)
+		}
+	}
 	_, manifest, _ := strings.Cut(got, "<<'EOF'\n")
 	manifest, _, _ = strings.Cut(manifest, "EOF\n")
 	parsed := spec.Parse("/x/hello.yaml", []byte(manifest))

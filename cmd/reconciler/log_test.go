@@ -116,15 +116,25 @@ func TestTheConsoleShowsOneReadableLine(t *testing.T) {
 			func(l *daemonLog) {
 				l.WithValues("service", "web", "replica", "web-0").Info("Started process", "pid", 12)
 			},
-			"TIME Started process  service=web replica=web-0 pid=12\n",
+			"TIME Started process  replica=web-0 pid=12\n",
 		},
 		"words are quoted": {
-			func(l *daemonLog) { l.Info("Manifest has an error", "problem", "a b", "service", "") },
-			"TIME Manifest has an error problem=\"a b\"\n",
+			func(l *daemonLog) { l.Info("Person asked", "by", `root "0"`, "service", "") },
+			`TIME Person asked     by="root \"0\""` + "\n",
+		},
+		"sentences stand at the end, as they are": {
+			func(l *daemonLog) {
+				l.Info("Manifest has an error", "problem", `a.yaml:1:2: did you mean "command"?`, "meanwhile", "web keeps running", "service", "web")
+			},
+			`TIME Manifest has an error service=web: a.yaml:1:2: did you mean "command"?; web keeps running` + "\n",
+		},
+		"a sentence moves no cursor": {
+			func(l *daemonLog) { l.Info("Probe failed", "message", "a\n\x1b[2J", "failures", 3) },
+			`TIME Probe failed     failures=3: "a\n\x1b[2J"` + "\n",
 		},
 		"a failure": {
 			func(l *daemonLog) { l.Error(errors.New("no such thing"), "Could not signal process", "pid", 0) },
-			"TIME ERROR Could not signal process error=\"no such thing\"\n",
+			"TIME ERROR Could not signal process: no such thing\n",
 		},
 		"lists, times and processes": {
 			func(l *daemonLog) {

@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"go.uber.org/zap/zapcore"
 
@@ -12,7 +15,7 @@ import (
 )
 
 // consoleCore writes one line a change for people: the time, the message, then
-// key=value. zap's own console encoder writes the keys as JSON.
+// key=value, and at last what is a sentence. zap's own console encoder writes the keys as JSON.
 type consoleCore struct {
 	zapcore.LevelEnabler
 	out    zapcore.WriteSyncer
@@ -39,18 +42,47 @@ func (c *consoleCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 		line.WriteString("ERROR ")
 	}
 	fmt.Fprintf(&line, "%-16s", e.Message)
-	for _, f := range c.prefix {
-		writeField(&line, f)
+	all := append(c.prefix[:len(c.prefix):len(c.prefix)], fields...)
+	replica := slices.ContainsFunc(all, func(f zapcore.Field) bool { return f.Key == "replica" })
+	var sentences []string
+	for _, f := range all {
+		switch {
+		case slices.Contains(prose, f.Key):
+			sentences = appendSentence(sentences, f)
+		case f.Key == "service" && replica: // its name says it
+		default:
+			writeField(&line, f)
+		}
 	}
-	for _, f := range fields {
-		writeField(&line, f)
+	text := strings.TrimRight(line.String(), " ")
+	if len(sentences) > 0 {
+		text += ": " + strings.Join(sentences, "; ")
 	}
-	text := strings.TrimRight(line.String(), " ") + "\n"
-	_, err := c.out.Write([]byte(text))
+	_, err := c.out.Write([]byte(text + "\n"))
 	return err
 }
 
 func (c *consoleCore) Sync() error { return c.out.Sync() }
+
+// prose are the keys whose values are sentences: they stand at the end, as they are.
+var prose = []string{"problem", "meanwhile", "message", "error"}
+
+// appendSentence appends the value of a key. What a terminal would obey is quoted.
+func appendSentence(sentences []string, f zapcore.Field) []string {
+	enc := zapcore.NewMapObjectEncoder()
+	f.AddTo(enc)
+	text := ""
+	if value, ok := enc.Fields[f.Key]; ok {
+		text = plainValue(value)
+	}
+	switch {
+	case text == "":
+		return sentences
+	case strings.ContainsFunc(text, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }):
+		text = strconv.Quote(text)
+	}
+	return append(sentences, text)
+}
 
 // writeField shows one key. What is empty, or the number of no process, says
 // nothing and is left out.
@@ -66,7 +98,16 @@ func writeField(line *strings.Builder, f zapcore.Field) {
 	}
 }
 
+// shownValue is one word.
 func shownValue(value any) string {
+	text := plainValue(value)
+	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == '"' || r == 0x7f }) {
+		return strconv.Quote(text)
+	}
+	return text
+}
+
+func plainValue(value any) string {
 	var text string
 	switch v := value.(type) {
 	case time.Duration:
@@ -83,9 +124,6 @@ func shownValue(value any) string {
 		}
 	default:
 		text = fmt.Sprint(v)
-	}
-	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == '"' || r == 0x7f }) {
-		return strconv.Quote(text)
 	}
 	return text
 }

@@ -92,7 +92,7 @@ func (l *logPlace) resolve(name string) (target, error) {
 		if best := closest(l.services, plainName(name)); best != "" {
 			err = fmt.Errorf("%w; did you mean %q?", err, best)
 		}
-		return target{}, fmt.Errorf("%w (%w)", err, l.why)
+		return target{}, fmt.Errorf("%w (%w); --log-dir names another place", err, l.why)
 	}
 	t, err := l.asked.resolve(name)
 	if err == nil {

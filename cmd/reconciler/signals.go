@@ -134,6 +134,9 @@ func (s *signals) pending() error {
 	}
 }
 
+// closedTerminal is for who meant to load a new version.
+const closedTerminal = "to a daemon with a terminal it means that this was closed; ctrl-\\ (SIGQUIT) is what lets services run on"
+
 // handle acts on one signal and returns whether the shutdown has begun.
 func (s *signals) handle(sig os.Signal, stopping bool) bool {
 	switch sig {
@@ -168,7 +171,11 @@ func (s *signals) handle(sig os.Signal, stopping bool) bool {
 	if s.told != nil {
 		s.told(sig)
 	}
-	s.log.Info("Received signal", "signal", signalName(sig), "now", stopping)
+	about := []any{"signal", signalName(sig), "now", stopping}
+	if sig == syscall.SIGHUP {
+		about = append(about, "message", closedTerminal)
+	}
+	s.log.Info("Received signal", about...)
 	s.shutdown(stopping)
 	return true
 }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 )
 
 // TestASignalToEndIsPendingUntilItIsHeeded: where it is held up, the successor
@@ -79,4 +81,15 @@ func TestAFlushedLogIsWritten(t *testing.T) {
 		t.Error(err)
 	}
 	q.flush(time.Minute) // of one that is closed does not hang
+}
+
+func TestAHangUpOfATerminalSaysHowServicesWouldHaveRunOn(t *testing.T) {
+	for sig, want := range map[os.Signal]bool{syscall.SIGHUP: true, syscall.SIGINT: false} {
+		var line string
+		s := signals{terminal: true, shutdown: func(bool) {}, log: funcr.New(func(_, text string) { line = text }, funcr.Options{})}
+		s.handle(sig, false)
+		if got := strings.Contains(line, "SIGQUIT"); got != want {
+			t.Errorf("%s is logged as %s", sig, line)
+		}
+	}
 }

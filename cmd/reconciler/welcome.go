@@ -22,12 +22,14 @@ func welcome(dir string) string {
 			return ""
 		}
 	}
-	state, mkdir := "is empty", ""
+	state, mkdir := "This directory is empty", ""
 	if missing {
-		state, mkdir = "does not exist yet", "mkdir -p "+quoted(dir)+"\n"
+		state, mkdir = "This directory does not exist yet", "mkdir -p "+quoted(dir)+"\n"
 	}
+	// The path has a line of its own: the text must fit on a terminal of 80 columns.
 	return fmt.Sprintf(`
-%s %s. Paste this into another terminal to run a first service:
+%s: %s
+Paste this into another terminal to run a first service:
 
 %scat > %s <<'EOF'
 apiVersion: svc.d/v1
@@ -39,7 +41,7 @@ spec:
   args: ["while :; do date; sleep 5; done"]
 EOF
 
-`, dir, state, mkdir, quoted(filepath.Join(dir, "hello.yaml")))
+`, state, dir, mkdir, quoted(filepath.Join(dir, "hello.yaml")))
 }
 
 // looksLikeManifest is by name only: this decides about a hint.

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"svc.d/reconciler/api"
 	"svc.d/reconciler/record"
@@ -52,7 +55,7 @@ func (a *app) why() *cobra.Command {
 }
 
 func (a *app) tellWhy(ctx context.Context, name string) error {
-	c := &status.Case{Now: a.now(), Asked: name, Ordinal: -1, OOMKills: -1}
+	c := &status.Case{Now: a.now(), Asked: name, Ordinal: -1, OOMKills: -1, Width: columns(a.stdout)}
 	ctx, cancel := context.WithTimeout(ctx, whyPatience)
 	defer cancel()
 	s, err := a.ask(ctx)
@@ -74,6 +77,16 @@ func (a *app) tellWhy(ctx context.Context, name string) error {
 		return &exit{code: 1}
 	}
 	return nil
+}
+
+// columns is the width of a terminal; 0 is that out is none.
+func columns(out io.Writer) int {
+	if f, ok := out.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return width
+		}
+	}
+	return 0
 }
 
 // gather asks for what belongs to the case. What is refused to the asker is told of
