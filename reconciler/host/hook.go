@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
 
 	"svc.d/reconciler"
 	"svc.d/spec"
@@ -162,21 +161,7 @@ func (h *Host) judge(c *command, exit reconciler.Exit, how verdict) *reconciler.
 			tail = ": " + tail
 		}
 	}
-	return c.refused("%s%s", describeExit(exit), tail)
-}
-
-func describeExit(exit reconciler.Exit) string {
-	switch {
-	case exit.Unknown:
-		return "it is not known how it ended"
-	case exit.Signal != 0:
-		name := unix.SignalName(exit.Signal)
-		if name == "" {
-			name = fmt.Sprintf("signal %d", exit.Signal)
-		}
-		return "it was ended by " + name
-	}
-	return fmt.Sprintf("it exited with code %d", exit.Code)
+	return c.refused("it %s%s", exit.Words(), tail)
 }
 
 // hookEnded answers a hook, unless another one was taken for the replica since,
