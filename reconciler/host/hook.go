@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-
 	"svc.d/reconciler"
 	"svc.d/spec"
 )
