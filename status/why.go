@@ -27,6 +27,8 @@ type Case struct {
 
 	// Output is what the replica that Suspect names wrote last.
 	Output Output
+	// Sent are the events that tell of signals which people have sent to that replica.
+	Sent []Event
 	// Listeners are who listens on one of PortsInQuestion.
 	Listeners []Listener
 	// OOMKills counts the processes that the kernel has killed for want of memory

@@ -132,6 +132,22 @@ func TestWhySaysWhatIsKept(t *testing.T) {
 		"a SIGKILL when the kernel has killed for want of memory": with(of(declared("web", web, down(oom))), func(c *status.Case) { c.OOMKills = 3 }),
 		"a SIGKILL when the kernel has killed nobody":             with(of(declared("web", web, down(oom))), func(c *status.Case) { c.OOMKills = 0 }),
 		"a SIGKILL of which nothing is known":                     of(declared("web", web, down(oom))),
+		"a SIGKILL that a person has sent": with(of(declared("web", web, down(oom))), func(c *status.Case) {
+			c.Sent = []status.Event{
+				{Message: "SIGHUP was sent by ann (uid 1001)", LastTimestamp: before(8 * time.Second)},
+				{Message: "SIGKILL was sent by root (uid 0)", LastTimestamp: before(8*time.Second + time.Millisecond)},
+			}
+		}),
+		"a SIGTERM that a person has sent": with(of(declared("web", web, down(exit(143, "SIGTERM", 8*time.Second)))), func(c *status.Case) {
+			c.Sent = []status.Event{{Message: "SIGTERM was sent by ann (uid 1001)", LastTimestamp: before(9 * time.Second)}}
+		}),
+		"a SIGKILL that nobody has sent to this run": with(of(declared("web", web, down(oom))), func(c *status.Case) {
+			c.OOMKills = 0
+			c.Sent = []status.Event{
+				{Message: "SIGKILL was sent by root (uid 0)", LastTimestamp: before(12 * time.Second)}, // to the one before
+				{Message: "SIGKILL was sent by root (uid 0)", LastTimestamp: before(7 * time.Second)},
+			}
+		}),
 		"a SIGKILL after which it runs again": of(declared("web", web, func() status.Replica {
 			r := well()
 			r.Restarts, r.LastExit = 1, &oom

@@ -91,11 +91,30 @@ func (c *Case) clues() []string {
 		return nil
 	}
 	if exits := r.unasked(); len(exits) > 0 && r.Pid == 0 || len(exits) > 0 && r.Reason == "" {
-		if e := exits[len(exits)-1]; e.Signal == "SIGKILL" && e.Message == "" {
+		e := &exits[len(exits)-1]
+		if by := c.sent(e); by != "" {
+			lines = append(lines, by)
+		} else if e.Signal == "SIGKILL" && e.Message == "" {
 			lines = append(lines, c.killed())
 		}
 	}
 	return append(lines, c.inUse(v)...)
+}
+
+// sentBefore is how long before an end the signal was sent at most that caused it: what is
+// killed may take a while to go.
+const sentBefore = 10 * time.Second
+
+// sent says which person has sent the signal that ended a run; empty is nobody who is
+// known of.
+func (c *Case) sent(e *Exit) string {
+	for n := range c.Sent {
+		at := c.Sent[n].LastTimestamp
+		if e.Signal != "" && strings.HasPrefix(c.Sent[n].Message, e.Signal+" ") && !at.Before(e.Started) && !at.After(e.At) && e.At.Sub(at) < sentBefore {
+			return c.Sent[n].Message + " with `reconciler kill`"
+		}
+	}
+	return ""
 }
 
 // killed says what is known of a SIGKILL that the daemon did not send.

@@ -92,6 +92,10 @@ func (a *app) gather(ctx context.Context, s *situation, c *status.Case) error {
 		return nil
 	}
 	c.OOMKills = oomKills()
+	// Without them it is told what is known otherwise.
+	if sent, err := s.client.Events(ctx, api.Selection{Fields: "involvedObject.kind=Replica,involvedObject.name=" + r.Name + ",reason=SignalSent"}); err == nil {
+		c.Sent = sent.Items
+	}
 	c.Output = tail(ctx, s.client, v.Metadata.Name, r, previous)
 	if ports := c.PortsInQuestion(); len(ports) > 0 {
 		c.Listeners = listeners(ports, s.services)
