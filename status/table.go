@@ -177,11 +177,12 @@ func newTable(w io.Writer) *Table { return NewTable(w) }
 func (t *Table) row(cells ...string) { t.Row(cells...) }
 func (t *Table) flush() error        { return t.Flush() }
 
-// Row adds one line; a tab or a line's end within a cell becomes a blank.
+// Row adds one line; a tab or a line's end within a cell becomes a blank, and what a
+// terminal would obey is Shown.
 func (t *Table) Row(cells ...string) {
 	row := make([]string, len(cells))
 	for i, cell := range cells {
-		row[i] = strings.NewReplacer("\t", " ", "\n", " ", "\r", " ", "\f", " ", "\v", " ").Replace(cell)
+		row[i] = Shown(strings.NewReplacer("\t", " ", "\n", " ", "\r", " ", "\f", " ", "\v", " ").Replace(cell))
 		if i == len(t.widths) {
 			t.widths = append(t.widths, minColumn)
 		}
