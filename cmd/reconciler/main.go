@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"svc.d/reconciler/host"
@@ -86,6 +87,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	var coded *exit
 	if errors.As(err, &coded) {
 		code, err = coded.code, coded.err
+	}
+	if err != nil && strings.HasPrefix(err.Error(), "unknown command ") && !strings.Contains(err.Error(), "\n") {
+		err = fmt.Errorf("%w; `reconciler --help` lists them", err) // cobra had none to suggest
 	}
 	if err != nil {
 		fmt.Fprintln(a.stderr, "error: "+status.Shown(err.Error()))

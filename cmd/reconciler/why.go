@@ -42,6 +42,12 @@ func (a *app) why() *cobra.Command {
 		Short:   "Tell why a service is as it is, and what happens next",
 		Long:    whyLong,
 		Example: "  reconciler why\n  reconciler why web\n  reconciler why web-1",
+		ValidArgsFunction: func(cmd *cobra.Command, given []string, start string) ([]string, cobra.ShellCompDirective) {
+			if len(given) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return a.completeNames(true)(cmd, given, start)
+		},
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if len(names) > 1 {
 				return errors.New("cannot tell why of several names at once, which would not fit on a screen: give one, or none for all")
