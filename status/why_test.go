@@ -163,6 +163,9 @@ func TestWhySaysWhatIsKept(t *testing.T) {
 		"a port of another replica of the same service": with(of(declared("web", probed, well(), down(looping[4]))), func(c *status.Case) {
 			c.Output, c.Listeners = inUse, []status.Listener{{Port: 8080, Address: "[::]:8080", Pid: 812, Program: "web", Replica: "web-0"}}
 		}),
+		"a UDP port of a stranger": with(of(declared("web", web, down(looping[4]))), func(c *status.Case) {
+			c.Output, c.Listeners = inUse, []status.Listener{{Port: 8080, Address: "0.0.0.0:8080", UDP: true, Pid: 53, Program: "dnsmasq"}}
+		}),
 		"an address in use of which no port is known": with(of(declared("web", `{"replicas": 1, "command": ["web"]}`, down(looping[4]))), func(c *status.Case) {
 			c.Output = inUse
 		}),

@@ -194,6 +194,8 @@ func (c *Case) absent(s *screen) {
 	text := "nothing until a daemon is started"
 	if a.Dir != "" {
 		text += ", as in `reconciler --dir " + a.Dir + "`"
+	} else {
+		text += ", as in `reconciler --dir DIR`; if one runs, point to it with --state-dir"
 	}
 	if len(a.Living)+len(a.Gone) > 0 {
 		text += "; it takes over what is alive, and does with the rest as the manifests say"

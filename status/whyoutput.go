@@ -229,22 +229,26 @@ func (c *Case) inUse(v *Service) []string {
 	for _, p := range ports {
 		names = append(names, strconv.Itoa(p))
 	}
-	return []string{"an address was in use then; nobody listens on TCP port " + strings.Join(names, ", ") + " now"}
+	return []string{"an address was in use then; nobody has the TCP or UDP port " + strings.Join(names, ", ") + " now"}
 }
 
 // line says who listens on a port. v is whose failure it is.
 func (l *Listener) line(v *Service) string {
 	text := fmt.Sprintf("port %d is in use: ", l.Port)
+	on := l.Address
+	if l.UDP {
+		on = "UDP " + on
+	}
 	switch {
 	case l.Pid == 0:
-		return text + "a process that you may not see listens on " + l.Address + " (root may: run this command as root)"
+		return text + "a process that you may not see listens on " + on + " (root may: run this command as root)"
 	case l.Replica != "":
-		text += fmt.Sprintf("%s (pid %d) listens on %s, and is of the replica %s", l.Program, l.Pid, l.Address, l.Replica)
+		text += fmt.Sprintf("%s (pid %d) listens on %s, and is of the replica %s", l.Program, l.Pid, on, l.Replica)
 		if of := l.Replica[:max(strings.LastIndexByte(l.Replica, '-'), 0)]; of == v.Metadata.Name {
 			text += " of the same service; give each replica a port of its own, as in $(SVC_REPLICA)"
 		}
 		return text
 	default:
-		return text + fmt.Sprintf("%s (pid %d) listens on %s, and is none of our services", l.Program, l.Pid, l.Address)
+		return text + fmt.Sprintf("%s (pid %d) listens on %s, and is none of our services", l.Program, l.Pid, on)
 	}
 }
