@@ -131,8 +131,16 @@ func (c *Case) earliest(troubled []*Service) string {
 	return text
 }
 
-// unknown tells of a name that nobody declares.
+// unknown tells of a name that nobody declares, or only a manifest that is in error.
 func (c *Case) unknown(s *screen) {
+	for i := range c.Daemon.Problems {
+		if p := &c.Daemon.Problems[i]; p.Service == c.Service {
+			s.title(c.Service + " has not been started: what declares it is in error.")
+			s.say("Because", c.problem(p))
+			s.say("Next", c.Service+" is started as soon as that is mended")
+			return
+		}
+	}
 	s.title(fmt.Sprintf("There is no %q: no manifest in %s declares it.", c.Asked, printable(c.Daemon.Dir)))
 	var because []string
 	if near := c.near(c.Service); near != "" {
@@ -140,10 +148,6 @@ func (c *Case) unknown(s *screen) {
 	}
 	for i := range c.Daemon.Problems {
 		p := &c.Daemon.Problems[i]
-		if p.Service == c.Service {
-			because = []string{c.problem(p)} // that is why
-			break
-		}
 		if p.Service == "" {
 			because = append(because, "perhaps declared in "+c.problem(p))
 		}
