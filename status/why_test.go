@@ -163,6 +163,14 @@ func TestWhySaysWhatIsKept(t *testing.T) {
 		"a port of another replica of the same service": with(of(declared("web", probed, well(), down(looping[4]))), func(c *status.Case) {
 			c.Output, c.Listeners = inUse, []status.Listener{{Port: 8080, Address: "[::]:8080", Pid: 812, Program: "web", Replica: "web-0"}}
 		}),
+		"a service that waits for several": func() status.Case {
+			waits := because(status.Replica{}, status.PhasePending, "DependencyUnmet", "waits for api to be Ready")
+			held := declared("cache", web, because(status.Replica{}, status.PhaseHeld, "Stopped", "stopped by ann"))
+			held.Status.Held = &status.Held{By: "ann", Since: before(time.Hour)}
+			return of(
+				declared("web", `{"replicas": 1, "command": ["web"], "restartPolicy": "Always", "dependsOn": [{"name": "api"}, {"name": "cache"}, {"name": "db"}, {"name": "mail"}]}`, waits),
+				declared("api", web, down(looping[4])), held, declared("mail", web, well()))
+		}(),
 		"a UDP port of a stranger": with(of(declared("web", web, down(looping[4]))), func(c *status.Case) {
 			c.Output, c.Listeners = inUse, []status.Listener{{Port: 8080, Address: "0.0.0.0:8080", UDP: true, Pid: 53, Program: "dnsmasq"}}
 		}),
