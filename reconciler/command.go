@@ -3,6 +3,7 @@ package reconciler
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"svc.d/spec"
 )
@@ -95,10 +96,34 @@ func (l *Loop) refuse(r *record, c Command) error {
 		return refusal(RefusedConflict, "its manifest does not say how (spec.reload); restart it instead")
 	case (c.Kind == EventReload || c.Kind == 0) && !r.facts.lives(c.Ordinal):
 		return refusal(RefusedConflict, "no process of it runs")
+	case c.Kind == EventReload:
+		if why := r.facts.outlived(r.want, c.Ordinal, l.now()); why != "" {
+			return refusal(RefusedConflict, "it was edited, and what runs is to be replaced instead, but %s; mend the manifest, or undo the edit", why)
+		}
 	case c.Kind == EventRestart && r.want.Spec.Replicas == 0:
 		return refusal(RefusedConflict, "it is declared with replicas: 0, so nothing runs")
 	}
 	return nil
+}
+
+// outlived says what keeps the replicas that are meant from being replaced, when all of
+// them are of a former manifest: they reload no more. Empty is that one is not, or that
+// the replacement goes on.
+func (f *Facts) outlived(want *spec.Service, ordinal int32, now time.Time) string {
+	for n := range f.Replicas {
+		i := &f.Replicas[n]
+		if i.stage() == stageLive && (ordinal < 0 || i.ID.Ordinal == ordinal) && i.outdated(want, f) == CauseNone {
+			return ""
+		}
+	}
+	switch r := plan(want, f, now); r.reason {
+	case ReasonReplacementBlocked:
+		return f.CheckFailure.Message
+	case ReasonReplacementHalted, ReasonProgressDeadline:
+		return "its replacement has halted (" + string(r.reason) + ")"
+	default:
+		return ""
+	}
 }
 
 // verb is the command line's word for a command.

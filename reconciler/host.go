@@ -247,6 +247,23 @@ func (e Exit) Status() int32 {
 	}
 }
 
+// Words say how it ended, as people are told: "exited with code 3", "was killed by SIGKILL".
+func (e Exit) Words() string { return e.words("") }
+
+// words are Words with how long it ran, such as " after 3s".
+func (e Exit) words(after string) string {
+	switch {
+	case e.Unknown:
+		return "ended" + after + ", it is not known how"
+	case e.Signal != 0 && e.CoreDumped:
+		return "was killed by " + string(spec.SignalOf(e.Signal)) + after + " (core dumped)"
+	case e.Signal != 0:
+		return "was killed by " + string(spec.SignalOf(e.Signal)) + after
+	default:
+		return "exited with code " + strconv.Itoa(int(e.Code)) + after
+	}
+}
+
 // Process is a process as seen in /proc.
 type Process struct {
 	Pid int32 `json:"pid"`

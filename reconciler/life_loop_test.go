@@ -2,6 +2,7 @@ package reconciler_test
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -57,6 +58,35 @@ func TestLoopOfLives(t *testing.T) {
 				}
 				w.end()
 			}
+		},
+		"a reload of what cannot be replaced is refused": func(t *testing.T) {
+			w := newWorld(t, func(work reconciler.Work) hosttest.Behaviour {
+				if work.Verb == reconciler.VerbCheck {
+					return hosttest.Behaviour{Fails: &reconciler.Failure{Reason: reconciler.ReasonCommandNotFound, Message: "cannot start /bin/web: no such file"}}
+				}
+				return hosttest.Behaviour{Ends: work.Verb == reconciler.VerbHook}
+			})
+			reloads := func(says string) {
+				t.Helper()
+				err := w.do(reloadWeb)
+				if got := fmt.Sprint(err); got != says {
+					t.Errorf("got %s, want %s", got, says)
+				}
+			}
+			w.declare(named("web", reloadedByExec))
+			reloads("<nil>")
+			rest(time.Minute)
+			w.declare(named("web", reloadedByExec, verbose))
+			w.expect("edited", map[string]string{"web-0": "Running ReplacementBlocked"})
+			reloads("cannot reload web: it was edited, and what runs is to be replaced instead, but cannot start /bin/web: no such file; mend the manifest, or undo the edit")
+			hooks := w.machine.Count(hosttest.HookTaken)
+			w.declare(named("web", reloadedByExec))
+			rest(time.Minute)
+			if n := w.machine.Count(hosttest.HookTaken); n != hooks {
+				t.Errorf("the refused reload was made, with %d hooks", n-hooks)
+			}
+			reloads("<nil>")
+			w.end()
 		},
 		"a start that failed for a file of envFrom is made again when the file is mended": func(t *testing.T) {
 			var mended atomic.Bool

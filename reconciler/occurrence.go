@@ -134,7 +134,7 @@ func occurredToRun(want *spec.Service, before, i *Instance, e Event, tell func(w
 
 // occurredEnd tells how a run has ended.
 func occurredEnd(i *Instance, tell func(warning bool, reason OccurrenceReason, message string)) {
-	what := describeEnd(i.Exit)
+	what := i.Exit.Words()
 	if i.Init > 0 && i.Spec != nil && int(i.Init) <= len(i.Spec.Spec.Init) {
 		what = "init command " + i.Spec.Spec.Init[i.Init-1].Name + " " + what
 	}
@@ -150,19 +150,6 @@ func occurredEnd(i *Instance, tell func(warning bool, reason OccurrenceReason, m
 			what += ": " + why
 		}
 		tell(true, OccurredExited, what)
-	}
-}
-
-func describeEnd(x Exit) string {
-	switch {
-	case x.Unknown:
-		return "ended, it is not known how"
-	case x.Signal != 0 && x.CoreDumped:
-		return "was killed by " + string(spec.SignalOf(x.Signal)) + " (core dumped)"
-	case x.Signal != 0:
-		return "was killed by " + string(spec.SignalOf(x.Signal))
-	default:
-		return fmt.Sprintf("exited with code %d", x.Code)
 	}
 }
 

@@ -243,24 +243,14 @@ func wrong(i *Instance) string {
 
 // ended says how the latest run ended.
 func ended(i *Instance) string {
+	if i.StartedAt.IsZero() {
+		return Exit{Unknown: true}.Words()
+	}
 	ran := i.EndedAt.Sub(i.StartedAt).Round(time.Millisecond)
 	if ran >= time.Second {
 		ran = ran.Round(time.Second)
 	}
-	switch {
-	case i.StartedAt.IsZero():
-		return "ended, it is not known how"
-	case i.Exit.Unknown:
-		return fmt.Sprintf("ended after %s, it is not known how", ran)
-	case i.Exit.Signal != 0:
-		core := ""
-		if i.Exit.CoreDumped {
-			core = " (core dumped)"
-		}
-		return fmt.Sprintf("was killed by %s after %s%s", string(spec.SignalOf(i.Exit.Signal)), ran, core)
-	default:
-		return fmt.Sprintf("exited with code %d after %s", i.Exit.Code, ran)
-	}
+	return i.Exit.words(" after " + ran.String())
 }
 
 // afterEnd adds what comes next to what has happened.

@@ -20,7 +20,7 @@ func Describe(w io.Writer, s *Service, problems []Problem, now time.Time) error 
 	d.replicas(s.Status.ReplicaStatuses)
 	d.conditions(s.Status.Conditions)
 	d.problems(s, problems)
-	_, err := io.WriteString(w, out.String())
+	_, err := io.WriteString(w, Shown(out.String()))
 	return err
 }
 
@@ -34,7 +34,7 @@ func DescribeReplica(w io.Writer, s *Service, r *Replica, now time.Time) error {
 	d.facts(0, r)
 	d.line(0, "Cgroup", or(r.Cgroup))
 	d.exits(r.Exits)
-	_, err := io.WriteString(w, out.String())
+	_, err := io.WriteString(w, Shown(out.String()))
 	return err
 }
 

@@ -64,7 +64,7 @@ func WriteProblems(w io.Writer, d *Daemon, services []Service, now time.Time) er
 	if out.Len() == 0 {
 		return nil
 	}
-	_, err := io.WriteString(w, "\n"+out.String())
+	_, err := io.WriteString(w, "\n"+Shown(out.String()))
 	return err
 }
 

@@ -179,11 +179,12 @@ func (t *Table) flush() error        { return t.Flush() }
 
 var oneLine = strings.NewReplacer("\t", " ", "\n", " ", "\r", " ", "\f", " ", "\v", " ")
 
-// Row adds one line; a tab or a line's end within a cell becomes a blank.
+// Row adds one line; a tab or a line's end within a cell becomes a blank, and what a
+// terminal would obey is Shown.
 func (t *Table) Row(cells ...string) {
 	row := make([]string, len(cells))
 	for i, cell := range cells {
-		row[i] = oneLine.Replace(cell)
+		row[i] = Shown(oneLine.Replace(cell))
 		if i == len(t.widths) {
 			t.widths = append(t.widths, minColumn)
 		}

@@ -29,6 +29,8 @@ type Case struct {
 
 	// Output is what the replica that Suspect names wrote last.
 	Output Output
+	// Sent are the events that tell of signals which people have sent to that replica.
+	Sent []Event
 	// Listeners are who listens on one of PortsInQuestion.
 	Listeners []Listener
 	// OOMKills counts the processes that the kernel has killed for want of memory
@@ -43,11 +45,12 @@ type Output struct {
 	Refused  string // why it cannot be read; empty when it could be
 }
 
-// Listener is a process that listens on a TCP port.
+// Listener is a process that listens on a TCP port, or has a UDP port.
 type Listener struct {
 	Port    int
 	Address string // "127.0.0.1:8080"
-	Pid     int32  // 0: the asker may not see whose it is
+	UDP     bool
+	Pid     int32 // 0: the asker may not see whose it is
 	Program string
 	Replica string // the replica of ours whose process it is; empty is somebody else
 }

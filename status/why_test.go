@@ -133,6 +133,22 @@ func TestWhySaysWhatIsKept(t *testing.T) {
 		"a SIGKILL when the kernel has killed for want of memory": with(of(declared("web", web, down(oom))), func(c *status.Case) { c.OOMKills = 3 }),
 		"a SIGKILL when the kernel has killed nobody":             with(of(declared("web", web, down(oom))), func(c *status.Case) { c.OOMKills = 0 }),
 		"a SIGKILL of which nothing is known":                     of(declared("web", web, down(oom))),
+		"a SIGKILL that a person has sent": with(of(declared("web", web, down(oom))), func(c *status.Case) {
+			c.Sent = []status.Event{
+				{Message: "SIGHUP was sent by ann (uid 1001)", LastTimestamp: before(8 * time.Second)},
+				{Message: "SIGKILL was sent by root (uid 0)", LastTimestamp: before(8*time.Second + time.Millisecond)},
+			}
+		}),
+		"a SIGTERM that a person has sent": with(of(declared("web", web, down(exit(143, "SIGTERM", 8*time.Second)))), func(c *status.Case) {
+			c.Sent = []status.Event{{Message: "SIGTERM was sent by ann (uid 1001)", LastTimestamp: before(9 * time.Second)}}
+		}),
+		"a SIGKILL that nobody has sent to this run": with(of(declared("web", web, down(oom))), func(c *status.Case) {
+			c.OOMKills = 0
+			c.Sent = []status.Event{
+				{Message: "SIGKILL was sent by root (uid 0)", LastTimestamp: before(12 * time.Second)}, // to the one before
+				{Message: "SIGKILL was sent by root (uid 0)", LastTimestamp: before(7 * time.Second)},
+			}
+		}),
 		"a SIGKILL after which it runs again": of(declared("web", web, func() status.Replica {
 			r := well()
 			r.Restarts, r.LastExit = 1, &oom
@@ -147,6 +163,17 @@ func TestWhySaysWhatIsKept(t *testing.T) {
 		}),
 		"a port of another replica of the same service": with(of(declared("web", probed, well(), down(looping[4]))), func(c *status.Case) {
 			c.Output, c.Listeners = inUse, []status.Listener{{Port: 8080, Address: "[::]:8080", Pid: 812, Program: "web", Replica: "web-0"}}
+		}),
+		"a service that waits for several": func() status.Case {
+			waits := because(status.Replica{}, status.PhasePending, "DependencyUnmet", "waits for api to be Ready")
+			held := declared("cache", web, because(status.Replica{}, status.PhaseHeld, "Stopped", "stopped by ann"))
+			held.Status.Held = &status.Held{By: "ann", Since: before(time.Hour)}
+			return of(
+				declared("web", `{"replicas": 1, "command": ["web"], "restartPolicy": "Always", "dependsOn": [{"name": "api"}, {"name": "cache"}, {"name": "db"}, {"name": "mail"}]}`, waits),
+				declared("api", web, down(looping[4])), held, declared("mail", web, well()))
+		}(),
+		"a UDP port of a stranger": with(of(declared("web", web, down(looping[4]))), func(c *status.Case) {
+			c.Output, c.Listeners = inUse, []status.Listener{{Port: 8080, Address: "0.0.0.0:8080", UDP: true, Pid: 53, Program: "dnsmasq"}}
 		}),
 		"an address in use of which no port is known": with(of(declared("web", `{"replicas": 1, "command": ["web"]}`, down(looping[4]))), func(c *status.Case) {
 			c.Output = inUse

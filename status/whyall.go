@@ -130,8 +130,16 @@ func (c *Case) earliest(troubled []*Service) string {
 	return text
 }
 
-// unknown tells of a name that nobody declares.
+// unknown tells of a name that nobody declares, or only a manifest that is in error.
 func (c *Case) unknown(s *screen) {
+	for i := range c.Daemon.Problems {
+		if p := &c.Daemon.Problems[i]; p.Service == c.Service {
+			s.title(c.Service + " has not been started: what declares it is in error.")
+			s.say("Because", c.problem(p))
+			s.say("Next", c.Service+" is started as soon as that is mended")
+			return
+		}
+	}
 	s.title(fmt.Sprintf("There is no %q: no manifest in %s declares it.", c.Asked, printable(c.Daemon.Dir)))
 	var because []string
 	if near := c.near(c.Service); near != "" {
@@ -139,10 +147,6 @@ func (c *Case) unknown(s *screen) {
 	}
 	for i := range c.Daemon.Problems {
 		p := &c.Daemon.Problems[i]
-		if p.Service == c.Service {
-			because = []string{c.problem(p)} // that is why
-			break
-		}
 		if p.Service == "" {
 			because = append(because, "perhaps declared in "+c.problem(p))
 		}
@@ -190,6 +194,8 @@ func (c *Case) absent(s *screen) {
 	text := "nothing until a daemon is started"
 	if a.Dir != "" {
 		text += ", as in `reconciler --dir " + a.Dir + "`"
+	} else {
+		text += ", as in `reconciler --dir DIR`; if one runs, point to it with --state-dir"
 	}
 	if len(a.Living)+len(a.Gone) > 0 {
 		text += "; it takes over what is alive, and does with the rest as the manifests say"

@@ -82,6 +82,22 @@ func (c *Case) chain(v *Service, r *Replica) []string {
 		}
 		lines = append(lines, strings.Repeat("  ", depth)+text)
 	}
+	return append(lines, c.further(v, v.waitsFor(r))...)
+}
+
+// further are those that a replica will have to wait for besides the one that it waits
+// for now, as far as they can be told: nobody declares them, or a person has stopped them.
+func (c *Case) further(v *Service, first string) []string {
+	if first == "" {
+		return nil
+	}
+	var lines []string
+	for _, d := range v.want().DependsOn {
+		l := c.link(d.Name)
+		if d.Name != first && (l.service == nil || l.service.Status.Held != nil) && len(lines) < maxNotes {
+			lines = append(lines, "it needs "+c.linkSays(l, 1))
+		}
+	}
 	return lines
 }
 

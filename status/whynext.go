@@ -84,7 +84,11 @@ func (c *Case) nextOfLink(links []link, n int) string {
 			return "nothing until dependsOn in the manifest of " + l.name + " says condition: Completed"
 		}
 		what, _, _ := strings.Cut(strings.TrimPrefix(l.replica.Message, "waits for "), ", which ")
-		return l.replica.Name + " starts as soon as " + strings.ReplaceAll(what, " to be ", " is ")
+		text := l.replica.Name + " starts as soon as " + strings.ReplaceAll(what, " to be ", " is ")
+		if len(c.further(l.service, l.service.waitsFor(l.replica))) > 0 {
+			text += ", and what else it needs is there"
+		}
+		return text
 	default:
 		return c.nextOfReplica(l.service, l.replica)
 	}

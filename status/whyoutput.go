@@ -91,11 +91,30 @@ func (c *Case) clues() []string {
 		return nil
 	}
 	if exits := r.unasked(); len(exits) > 0 && r.Pid == 0 || len(exits) > 0 && r.Reason == "" {
-		if e := exits[len(exits)-1]; e.Signal == "SIGKILL" && e.Message == "" {
+		e := &exits[len(exits)-1]
+		if by := c.sent(e); by != "" {
+			lines = append(lines, by)
+		} else if e.Signal == "SIGKILL" && e.Message == "" {
 			lines = append(lines, c.killed())
 		}
 	}
 	return append(lines, c.inUse(v)...)
+}
+
+// sentBefore is how long before an end the signal was sent at most that caused it: what is
+// killed may take a while to go.
+const sentBefore = 10 * time.Second
+
+// sent says which person has sent the signal that ended a run; empty is nobody who is
+// known of.
+func (c *Case) sent(e *Exit) string {
+	for n := range c.Sent {
+		at := c.Sent[n].LastTimestamp
+		if e.Signal != "" && strings.HasPrefix(c.Sent[n].Message, e.Signal+" ") && !at.Before(e.Started) && !at.After(e.At) && e.At.Sub(at) < sentBefore {
+			return c.Sent[n].Message + " with `reconciler kill`"
+		}
+	}
+	return ""
 }
 
 // killed says what is known of a SIGKILL that the daemon did not send.
@@ -210,22 +229,26 @@ func (c *Case) inUse(v *Service) []string {
 	for _, p := range ports {
 		names = append(names, strconv.Itoa(p))
 	}
-	return []string{"an address was in use then; nobody listens on TCP port " + strings.Join(names, ", ") + " now"}
+	return []string{"an address was in use then; nobody has the TCP or UDP port " + strings.Join(names, ", ") + " now"}
 }
 
 // line says who listens on a port. v is whose failure it is.
 func (l *Listener) line(v *Service) string {
 	text := fmt.Sprintf("port %d is in use: ", l.Port)
+	on := l.Address
+	if l.UDP {
+		on = "UDP " + on
+	}
 	switch {
 	case l.Pid == 0:
-		return text + "a process that you may not see listens on " + l.Address + " (root may: run this command as root)"
+		return text + "a process that you may not see listens on " + on + " (root may: run this command as root)"
 	case l.Replica != "":
-		text += fmt.Sprintf("%s (pid %d) listens on %s, and is of the replica %s", l.Program, l.Pid, l.Address, l.Replica)
+		text += fmt.Sprintf("%s (pid %d) listens on %s, and is of the replica %s", l.Program, l.Pid, on, l.Replica)
 		if of := l.Replica[:max(strings.LastIndexByte(l.Replica, '-'), 0)]; of == v.Metadata.Name {
 			text += " of the same service; give each replica a port of its own, as in $(SVC_REPLICA)"
 		}
 		return text
 	default:
-		return text + fmt.Sprintf("%s (pid %d) listens on %s, and is none of our services", l.Program, l.Pid, l.Address)
+		return text + fmt.Sprintf("%s (pid %d) listens on %s, and is none of our services", l.Program, l.Pid, on)
 	}
 }

@@ -1,9 +1,12 @@
 package test
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -48,13 +51,7 @@ spec:
 		t.Fatal(err)
 	}
 	startDaemon(t, program, f)
-	as := func(uid uint32, args ...string) (string, error) {
-		c := exec.Command(program, append([]string{"--state-dir", f.state}, args...)...)
-		c.Dir = "/"
-		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
-		out, err := c.CombinedOutput()
-		return string(out), err
-	}
+	as := func(uid uint32, args ...string) (string, error) { return f.as(program, uid, uid, args...) }
 	const nobody = 65534
 	if out, err := as(nobody, "wait", "web", "--for=condition=Ready", "--timeout", "30s"); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -81,6 +78,8 @@ spec:
 		"kill -s HUP web":       "may only look",
 		"prune --confirm":       "may only look",
 		"exec web -- /bin/true": "may only look",
+		"logs web":              "may only look",
+		"logs web -f":           "may only look",
 	} {
 		out, err := as(nobody, strings.Fields(command)...)
 		if refused := want == "may only look"; refused != (err != nil) || !strings.Contains(out, want) || strings.Contains(out, "hunter2") {
@@ -102,6 +101,66 @@ spec:
 		return err
 	}); err != nil {
 		t.Error(err)
+	}
+}
+
+// as runs a command as another user.
+func (f folders) as(program string, uid, gid uint32, args ...string) (string, error) {
+	c := exec.Command(program, append([]string{"--state-dir", f.state}, args...)...)
+	c.Dir = "/"
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid}}
+	out, err := c.CombinedOutput()
+	return string(out), err
+}
+
+// TestMembersOfTheAccessGroupReadLogs that they may not open: the daemon sends them.
+func TestMembersOfTheAccessGroupReadLogs(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root: it runs commands as another user")
+	}
+	t.Parallel()
+	f := newFolders(t)
+	for dir := f.root; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o711); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const member, group = 54321, 54322
+	program := program(t, built.checked)
+	service := "apiVersion: svc.d/v1\nkind: Service\nmetadata: {name: %s, labels: {app: %[1]s}}\n" +
+		"spec: {replicas: %d, command: [sh, -c, 'echo hello from $SVC_REPLICA; echo ouch >&2; exec sleep 1000'], readyLogLine: ouch}\n"
+	if err := errors.Join(
+		f.declare("configuration.yaml", fmt.Sprintf("apiVersion: svc.d/v1\nkind: ReconcilerConfiguration\naccess: {group: %q}\n", strconv.Itoa(group))),
+		f.declare("web.yaml", fmt.Sprintf(service, "web", 2)), f.declare("db.yaml", fmt.Sprintf(service, "db", 1)),
+		f.declare("mute.yaml", "apiVersion: svc.d/v1\nkind: Service\nmetadata: {name: mute}\nspec: {command: [sleep, '1000']}\n"),
+	); err != nil {
+		t.Fatal(err)
+	}
+	startDaemon(t, program, f)
+	if out, err := f.as(program, member, group, "wait", "--all", "--for=condition=Ready", "--timeout", "30s"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, tt := range []struct {
+		command, says string
+		refused       bool
+	}{
+		{"logs web-1", "hello from 1\nouch\n", false},
+		{"logs services/web --stream stdout --grep from.1", "web-1 | hello from 1\n", false},
+		{"logs -l app=db --tail 1 --since 1h --prefix", "db-0 | ouch\n", false},
+		{"logs mute", "", false},
+		{"logs web db", "cannot merge the logs of 2 services", true},
+		{"logs --all", "cannot merge the logs of 3 services", true},
+		{"logs web --previous", "no run of web has ended yet", true},
+		{"logs web --log-dir " + f.logs, "leave --log-dir out", true},
+		{"logs nothing", "cannot find a service", true},
+	} {
+		out, err := f.as(program, member, group, strings.Fields(tt.command)...)
+		if tt.refused != (err != nil) || tt.refused && !strings.Contains(out, tt.says) || !tt.refused && out != tt.says {
+			t.Errorf("%s: %v: %q, want %q", tt.command, err, out, tt.says)
+		}
+	}
+	if out, err := f.as(program, member, group+1, "logs", "web"); err == nil || !strings.Contains(out, "may only look") {
+		t.Errorf("who is no member: %v: %s", err, out)
 	}
 }
 

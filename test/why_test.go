@@ -42,6 +42,7 @@ var situations = map[string]asked{
 	"the replica of a service that ends again and again":     hopeless("replicas/crashing-0", "Exited"),
 	"a service that crashes":                                 hopeless("segfault", "Exited"),
 	"a service that somebody kills":                          hopeless("sigkilled", "Exited"),
+	"a service that a person has killed":                     {"shot", "Running", "", 1},
 	"a service whose restart limit is reached":               {"limited", "Failed", "RestartLimitExceeded", 5},
 	"a program that is not in PATH":                          {"no-binary", "Pending", "CommandNotFound", 0},
 	"a program that does not exist":                          {"no-file", "Pending", "CommandNotFound", 0},
@@ -122,7 +123,7 @@ func TestWhy(t *testing.T) {
 	q.writes(manifests)
 	q.daemon = startDaemon(t, program(t, built.checked), q.folders)
 	q.settles(t)
-	if err := errors.Join(q.tell("stop", "held"), q.tell("stop", "held-for-a-while", "--for", "1h"), q.tell("restart", "stubborn")); err != nil {
+	if err := errors.Join(q.tell("stop", "held"), q.tell("stop", "held-for-a-while", "--for", "1h"), q.tell("restart", "stubborn"), q.tell("kill", "-s", "KILL", "shot")); err != nil {
 		t.Fatal(err)
 	}
 	q.writes(edited)

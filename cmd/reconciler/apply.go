@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"svc.d/spec"
+	"svc.d/status"
 )
 
 const applyLong = `Check manifests, tell what they change, and put them into the daemon's directory,
@@ -188,7 +189,7 @@ func (a *app) deliver(ctx context.Context, o *order, dry bool) error {
 	}
 	slices.SortFunc(steps, func(a, b *step) int { return cmp.Compare(a.name, b.name) })
 	if len(steps) > 0 {
-		fmt.Fprintln(a.stdout, render(steps, total(o.services, steps)))
+		fmt.Fprintln(a.stdout, status.Shown(render(steps, total(o.services, steps))))
 	}
 	written := false
 	for _, d := range o.deliveries {

@@ -39,6 +39,8 @@ func withHint(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w; every user may look, but the folders that lead to it must let them through", err)
+	case errors.As(err, &unreachable) && unreachable.Silent():
+		return fmt.Errorf("%w; it hangs, or is stopped (SIGSTOP); `reconciler why` tells what lives meanwhile", err)
 	case errors.As(err, &unreachable):
 		return fmt.Errorf("%w; start one with `reconciler --dir DIR`, or point to it with --state-dir", err)
 	}
@@ -122,7 +124,7 @@ func (a *app) each(names []string, verb func(name string) error) error {
 			if len(names) == 1 {
 				return err
 			}
-			fmt.Fprintln(a.stderr, "error: "+err.Error())
+			fmt.Fprintln(a.stderr, "error: "+status.Shown(err.Error()))
 			failed = true
 		}
 	}

@@ -228,6 +228,8 @@ spec: {command: [redis-server], replicas: 2}
 		"validate without a path gives an example":         {nil, []string{"validate"}},
 		"no daemon":                                        {nil, []string{"get", "--state-dir", "$DIR/nothing"}},
 		"an unknown command suggests one":                  {nil, []string{"gte"}},
+		"a command of kubectl suggests one":                {nil, []string{"delete", "web"}},
+		"an unknown command points to the help":            {nil, []string{"frobnicate"}},
 		"an unknown flag points to the help":               {nil, []string{"get", "--wide"}},
 		"help of stop":                                     {nil, []string{"stop", "--help"}},
 		"flags without a directory":                        {nil, []string{"--no-cgroups"}},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,16 +13,24 @@ import (
 // completionPatience is how long a person who has pressed the tab key waits.
 const completionPatience = 500 * time.Millisecond
 
-// completeNames completes names of services and, where replicas are meant, theirs.
-// It is silent when there is no daemon.
+// completeNames completes names of services and, where replicas are meant, theirs; what
+// stands before a slash says which. It is silent when there is no daemon.
 func (a *app) completeNames(replicas bool) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return func(cmd *cobra.Command, given []string, start string) ([]string, cobra.ShellCompDirective) {
+		word, _, prefixed := strings.Cut(start, "/")
+		k, prefix := kindAny, ""
+		if prefixed {
+			k, _ = kindOf(word)
+			prefix = word + "/"
+		}
 		var names []string
 		for _, s := range a.knownServices(cmd.Context()) {
-			names = append(names, s.Metadata.Name)
+			if k == kindServices || !prefixed {
+				names = append(names, prefix+s.Metadata.Name)
+			}
 			for i := range s.Status.ReplicaStatuses {
-				if replicas {
-					names = append(names, s.Status.ReplicaStatuses[i].Name)
+				if k == kindReplicas || replicas && !prefixed {
+					names = append(names, prefix+s.Status.ReplicaStatuses[i].Name)
 				}
 			}
 		}
@@ -56,7 +65,7 @@ func (a *app) knownServices(ctx context.Context) []status.Service {
 func without(names, given []string) []string {
 	seen := map[string]bool{}
 	for _, g := range given {
-		seen[plainName(g)] = true
+		seen[plainName(g)], seen[g] = true, true
 	}
 	var left []string
 	for _, name := range names {

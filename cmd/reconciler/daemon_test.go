@@ -61,7 +61,7 @@ func TestTheDaemonRefusesFlagsThatMakeNoSense(t *testing.T) {
 		"a level":         {[]string{"--log-level", "loud"}, `cannot use --log-level: it must be "debug", "info" or "error", not "loud"`},
 		"an owner":        {[]string{"--trust-owner", "no such user"}, `cannot trust "no such user": user: unknown user no such user`},
 		"nowhere to live": {[]string{"--state-dir", "/dev/null/x"}, "cannot make the state directory: mkdir /dev/null: not a directory"},
-		"an argument":     {[]string{"other"}, `unknown command "other" for "reconciler"`},
+		"an argument":     {[]string{"other"}, "unknown command \"other\" for \"reconciler\"; `reconciler --help` lists them"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -123,7 +123,7 @@ func (a *app) report(s *situation, m *manifests, where placement) error {
 		return err
 	}
 	if len(steps) > 0 {
-		fmt.Fprint(a.stdout, render(steps, total(s.services, steps)))
+		fmt.Fprint(a.stdout, status.Shown(render(steps, total(s.services, steps))))
 	}
 	a.warnIgnored(m.ignored)
 	if where.dir && manyStop(steps, s.services) {

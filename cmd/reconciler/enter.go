@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"svc.d/reconciler"
 	"svc.d/reconciler/host"
@@ -43,5 +44,10 @@ func enter(plan *status.ExecPlan, argv []string) error {
 	for name, l := range plan.Rlimits {
 		e.Rlimits[name] = spec.Rlimit{Soft: l.Soft, Hard: l.Hard}
 	}
-	return host.Enter(e, argv)
+	err := host.Enter(e, argv)
+	var notRun *host.NotRunError
+	if errors.As(err, &notRun) {
+		return &exit{notRun.ExitCode(), err}
+	}
+	return err
 }

@@ -14,7 +14,9 @@ and limits, and in its cgroup, so that it ends when the replica does. NAME-N is
 one replica; NAME is the first of a service that runs.
 
 The command takes the place of this one: it has your terminal (-i and -t say
-nothing new), and its exit code is that of this command. Only root may do it.`
+nothing new), and its exit code is that of this command: 127 when there is no such
+command, 126 when it cannot be run, 1 when there is nothing to run it beside. Who
+may change services may do it; only root can become another user.`
 
 func (a *app) exec() *cobra.Command {
 	var interactive, terminal bool

@@ -225,6 +225,7 @@ func (b *bench) run(args ...string) string {
 	var stdout, stderr bytes.Buffer
 	env := map[string]string{stateDirEnv: b.state(), "HOME": "/home/somebody"}
 	a := &app{stdout: &stdout, stderr: &stderr, env: func(k string) string { return env[k] }, now: func() time.Time { return now }}
+	a.patience = time.Minute // a test's machine may be busy
 	a.stdin, a.settle = strings.NewReader(b.stdin), b.settle
 	a.meter, a.sample = &meter{proc: filepath.Join(b.dir, "proc"), cgroups: filepath.Join(b.dir, "cgroups")}, time.Microsecond
 	a.editor = func(_, path string) error {

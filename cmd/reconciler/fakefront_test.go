@@ -151,8 +151,8 @@ func replicasOf(s *status.Service) []status.ReplicaObject {
 
 func selected(query url.Values, m status.Metadata, phase status.Phase) bool {
 	if text := query.Get("labelSelector"); text != "" {
-		s, err := parseSelector(text)
-		if err != nil || !s.matches(m.Labels) {
+		s, err := api.ParseLabels(text)
+		if err != nil || !s.Match(m.Labels) {
 			return false
 		}
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 const listing = `{"kind":"ServiceList","items":[
-	{"metadata":{"name":"web","labels":{"app.kubernetes.io/name":"x"}},"status":{"phase":"Running","readyReplicas":12345678,"load":0.5}},
+	{"metadata":{"name":"web","labels":{"app.kubernetes.io/name":"x"}},"spec":{"args":["2>&1"]},"status":{"phase":"Running","readyReplicas":12345678,"load":0.5}},
 	{"metadata":{"name":"db"},"status":{"phase":"Failed","conditions":[{"type":"Ready","status":"False"}]}}]}`
 
 func TestTemplatesAreKubectls(t *testing.T) {
@@ -44,6 +44,7 @@ func TestTemplatesAreKubectls(t *testing.T) {
 		"literals around":             {"first: {.items[0].metadata.name}!", "first: web!"},
 		"what is not there":           {"{.items[0].status.nothing}", ""},
 		"an object":                   {"{.items[1].status.conditions[0]}", `{"status":"False","type":"Ready"}`},
+		"a list with signs of HTML":   {"{.items[0].spec.args}", `["2>&1"]`},
 		"a recursive descent":         {"{..phase}", "Running Failed"},
 		"several fields":              {"{.items[0]['metadata.name', 'status.phase']}", "web Running"},
 		"a comparison across nothing": {`{.items[?(@.status.nothing=="x")].metadata.name}`, ""},

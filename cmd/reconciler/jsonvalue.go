@@ -45,11 +45,13 @@ func text(v any) string {
 	case nil:
 		return "<none>"
 	case map[string]any, []any:
-		out, err := json.Marshal(v)
-		if err != nil {
+		var out strings.Builder
+		enc := json.NewEncoder(&out)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(v); err != nil {
 			return "<none>"
 		}
-		return string(out)
+		return strings.TrimSuffix(out.String(), "\n")
 	default:
 		return fmt.Sprint(v)
 	}

@@ -17,12 +17,18 @@ import (
 // /proc/net/tcp shows it.
 const tcpListen = "0A"
 
-// listeners finds who listens on TCP ports, as far as the asker may see (proc(5)):
+// udpBound is the state of a UDP socket there that is connected to nobody.
+const udpBound = "07"
+
+// listeners finds who listens on ports, or else who has them for UDP, as far as the asker may see (proc(5)):
 // the sockets everybody sees, whose they are only root, or their own user.
 func listeners(ports []int, services []status.Service) []status.Listener {
 	byInode := map[string]status.Listener{}
-	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		readSockets(table, ports, byInode)
+	for _, protocol := range []string{"tcp", "udp"} {
+		if len(byInode) == 0 {
+			readSockets("/proc/net/"+protocol, ports, byInode)
+			readSockets("/proc/net/"+protocol+"6", ports, byInode)
+		}
 	}
 	if len(byInode) == 0 {
 		return nil
@@ -54,21 +60,25 @@ func listeners(ports []int, services []status.Service) []status.Listener {
 	return found
 }
 
-// readSockets notes the listening sockets of one of the kernel's tables that have
-// one of the ports.
+// readSockets notes the sockets of one of the kernel's tables that wait on one of the
+// ports for whoever comes.
 func readSockets(table string, ports []int, byInode map[string]status.Listener) {
 	file, err := os.Open(table)
 	if err != nil {
 		return // no IPv6
 	}
 	defer file.Close()
+	state, udp := tcpListen, strings.Contains(table, "/udp")
+	if udp {
+		state = udpBound
+	}
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		fields := strings.Fields(lines.Text())
-		if len(fields) < 10 || fields[3] != tcpListen {
+		if len(fields) < 10 || fields[3] != state {
 			continue
 		}
 		if at, ok := socketAddress(fields[1]); ok && slices.Contains(ports, int(at.Port())) {
-			byInode[fields[9]] = status.Listener{Port: int(at.Port()), Address: at.String()}
+			byInode[fields[9]] = status.Listener{Port: int(at.Port()), Address: at.String(), UDP: udp}
 		}
 	}
 }

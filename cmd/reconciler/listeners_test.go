@@ -25,6 +25,16 @@ func TestWhoListensIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	program := filepath.Base(self)
+	bound, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bound.Close()
+	at := netip.MustParseAddrPort(bound.LocalAddr().String())
+	want := []status.Listener{{Port: int(at.Port()), Address: at.String(), UDP: true, Pid: int32(os.Getpid()), Program: program[:min(len(program), 15)]}}
+	if diff := cmp.Diff(want, listeners([]int{int(at.Port())}, nil)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
 	for _, address := range addresses {
 		listener, err := net.Listen("tcp", address)
 		if err != nil {

@@ -51,7 +51,7 @@ func openLog(out io.Writer, format, level string) (*daemonLog, error) {
 		})
 		core = &consoleCore{LevelEnabler: enabled, out: l.queue}
 		if watched {
-			l.terminal = newTerminal(share{l.queue, quietQueueBytes}, share{l.queue, floodQueueBytes}, os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb")
+			l.terminal = newTerminal(share{l.queue, quietQueueBytes}, share{l.queue, floodQueueBytes}, os.Getenv("NO_COLOR") == "" && obeys(os.Getenv))
 		}
 	case "json":
 		l.queue = newLogQueue(out, func(n int) []byte {

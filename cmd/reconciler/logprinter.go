@@ -40,7 +40,14 @@ func (a *app) logPrinter(l *logPlace, flags *logsFlags, targets []reader.Target)
 // (https://no-color.org).
 func (a *app) colours() bool {
 	f, ok := a.stdout.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) && a.env("NO_COLOR") == "" && a.env("TERM") != "dumb"
+	return ok && term.IsTerminal(int(f.Fd())) && a.env("NO_COLOR") == "" && obeys(a.env)
+}
+
+// obeys tells whether the terminal of an environment knows sequences that move its cursor
+// and give colours. One of which nothing is said may be anything.
+func obeys(env func(string) string) bool {
+	kind := env("TERM")
+	return kind != "" && kind != "dumb"
 }
 
 // meet makes room for a replica.

@@ -20,7 +20,10 @@ are read too.
 The files are read by this command itself, so it works while no daemon runs,
 and follows (-f) over its end and its restart. The daemon tells where they are,
 and what -l and --previous need. Of a service that was removed the files are
-still found by its name.`
+still found by its name.
+
+Who may not open the files, and is a member of access.group, gets the log from the
+daemon: of one service at a time, and a follow ends when the daemon does.`
 
 const logsExample = `  reconciler logs web -f --tail 100
   reconciler logs web-0 --previous
@@ -58,7 +61,7 @@ func (a *app) logs() *cobra.Command {
 	fs.BoolVarP(&flags.previous, "previous", "p", false, "of the run before the present one")
 	fs.StringVar(&flags.grep, "grep", "", "only lines that match a regular `expression` (RE2)")
 	fs.StringVar(&flags.stream, "stream", "", "only what was written to `stdout or stderr`")
-	fs.StringVarP(&flags.selector, "selector", "l", "", "services with these `labels`: k=v, k!=v, k, !k, with commas between")
+	fs.StringVarP(&flags.selector, "selector", "l", "", "services with these `labels`: k=v, k!=v, k in (v,w), k notin (v), k, !k, with commas between")
 	fs.BoolVar(&flags.all, "all", false, "all services")
 	fs.BoolVar(&flags.prefix, "prefix", false, "the replica's name before each line, even if there is one alone")
 	fs.StringVar(&flags.logDir, "log-dir", "", "the `directory` of the output, if the daemon cannot be asked for it (default "+a.shownLogDir()+")")
@@ -121,17 +124,10 @@ func (a *app) printLogs(ctx context.Context, names []string, flags *logsFlags) e
 		return err
 	}
 	q.Dir = l.dir
-	targets, unknown := l.targets(a, names, flags)
-	if len(targets) == 0 {
+	chosen, unknown := l.choose(a, names, flags)
+	if len(chosen) == 0 {
 		return unknown
 	}
-	if !since.IsZero() {
-		for i := range targets {
-			targets[i].Since = since
-		}
-	}
-	q.Targets = targets
-	printer := a.logPrinter(l, flags, targets)
 	// A reader that goes away (| head) is an error of the write, not our end.
 	signal.Ignore(syscall.SIGPIPE)
 	defer signal.Reset(syscall.SIGPIPE)
@@ -140,6 +136,16 @@ func (a *app) printLogs(ctx context.Context, names []string, flags *logsFlags) e
 		ctx, stop = signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
 	}
+	if refused := l.refused(chosen); refused != nil {
+		if err := a.askForLog(ctx, l, chosen, flags, since, refused); err != nil {
+			return err
+		}
+		return unknown
+	}
+	if q.Targets, err = filesOf(chosen, flags.previous, since); err != nil {
+		return err
+	}
+	printer := a.logPrinter(l, flags, q.Targets)
 	err = reader.Read(ctx, q, printer)
 	if flushed := printer.Idle(); err == nil || errors.Is(err, context.Canceled) {
 		err = flushed

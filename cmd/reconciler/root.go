@@ -48,7 +48,17 @@ func (a *app) root() *cobra.Command {
 		"the `directory` of the lock, the records and the socket (default $RECONCILER_STATE_DIR, else "+a.shownStateDir()+")")
 	flags.add(root, a)
 	root.AddCommand(a.get(), a.describe(), a.why(), a.events(), a.wait(), a.logs(), a.exec(), a.validate(), a.diff(), a.apply(), a.edit(), a.runService(), a.restart(), a.reload(), a.kill(), a.stop(), a.start(), a.prune(), a.check(), a.explain(), a.top(), a.schema(), a.completion(), a.version())
+	for _, c := range root.Commands() {
+		c.SuggestFor = otherWords[c.Name()]
+	}
 	return root
+}
+
+// otherWords are what fingers type that know kubectl or systemctl; the help of the
+// command says how it is meant here.
+var otherWords = map[string][]string{
+	"apply": {"create", "replace", "patch"}, "edit": {"scale", "set"}, "restart": {"rollout"}, "stop": {"delete"},
+	"get": {"list", "ls", "ps", "status"}, "exec": {"attach"},
 }
 
 func flagError(cmd *cobra.Command, err error) error {

@@ -107,7 +107,7 @@ func (a *app) showTop(ctx context.Context, names []string, flags *topFlags) erro
 		return unknown
 	}
 	terminal, isFile := a.stdout.(*os.File)
-	if isFile && !flags.once && term.IsTerminal(int(terminal.Fd())) && a.env("TERM") != "dumb" {
+	if isFile && !flags.once && term.IsTerminal(int(terminal.Fd())) && obeys(a.env) {
 		return t.live(ctx, terminal)
 	}
 	if _, err := t.look(ctx); err != nil {
@@ -218,10 +218,7 @@ func (t *top) live(ctx context.Context, terminal *os.File) (err error) {
 		if err := t.write(&text, rows); err != nil {
 			return err
 		}
-		width, height, sizeErr := term.GetSize(int(terminal.Fd()))
-		if sizeErr != nil {
-			width, height = 80, 24
-		}
+		width, height := sizeOf(terminal)
 		if err := s.draw(text.String(), width, height); err != nil {
 			return fmt.Errorf("cannot draw: %w", err)
 		}

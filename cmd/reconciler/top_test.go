@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"svc.d/status"
 )
 
@@ -64,6 +66,10 @@ func TestTopPrintsWhatIsKept(t *testing.T) {
 		"explain without a kind":             {nil, []string{"explain", "spec.replicas"}},
 		"explain nothing":                    {nil, []string{"explain"}},
 		"complete a name":                    {nil, []string{"__complete", "describe", ""}},
+		"complete a name of why":             {nil, []string{"__complete", "why", ""}},
+		"complete a name behind its kind":    {nil, []string{"__complete", "describe", "svc/w"}},
+		"complete a replica behind its kind": {nil, []string{"__complete", "restart", "replicas/web-0", "replicas/"}},
+		"complete behind what is no kind":    {nil, []string{"__complete", "get", "pods/"}},
 		"complete a further name":            {nil, []string{"__complete", "stop", "web", ""}},
 		"complete what get takes":            {nil, []string{"__complete", "get", ""}},
 		"complete a replica of get":          {nil, []string{"__complete", "get", "replicas", ""}},
@@ -136,5 +142,32 @@ func TestTheMeterReadsThisMachine(t *testing.T) {
 	used := m.measure([]status.ReplicaObject{{Status: status.Replica{Pid: int32(os.Getpid())}}})
 	if !used[0].known || used[0].memory < p.memory/2 {
 		t.Errorf("got %+v of our own session", used[0])
+	}
+}
+
+func TestATerminalWithoutASizeHasTheUsualOne(t *testing.T) {
+	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	for _, tt := range []struct{ set, want unix.Winsize }{
+		{unix.Winsize{}, unix.Winsize{Col: 80, Row: 24}},
+		{unix.Winsize{Col: 120, Row: 40}, unix.Winsize{Col: 120, Row: 40}},
+	} {
+		if err := unix.IoctlSetWinsize(int(terminal.Fd()), unix.TIOCSWINSZ, &tt.set); err != nil {
+			t.Fatal(err)
+		}
+		if width, height := sizeOf(terminal); width != int(tt.want.Col) || height != int(tt.want.Row) {
+			t.Errorf("got %d x %d of %+v", width, height, tt.set)
+		}
+	}
+}
+
+func TestOnlyATerminalThatIsKnownIsDrawnOn(t *testing.T) {
+	for kind, want := range map[string]bool{"": false, "dumb": false, "linux": true, "xterm-256color": true} {
+		if got := obeys(func(string) string { return kind }); got != want {
+			t.Errorf("TERM=%s: got %v", kind, got)
+		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/term"
+
 	"svc.d/status"
 )
 
@@ -183,6 +185,15 @@ const (
 	restOfLine  = "\x1b[K"
 	restBelow   = "\x1b[J"
 )
+
+// sizeOf is the size of a terminal. A serial line has none, which reads as zero.
+func sizeOf(terminal *os.File) (width, height int) {
+	width, height, err := term.GetSize(int(terminal.Fd()))
+	if err != nil || width <= 0 || height <= 0 {
+		return 80, 24
+	}
+	return width, height
+}
 
 // draw shows the text, cut to the terminal's size.
 func (s *screen) draw(text string, width, height int) error {

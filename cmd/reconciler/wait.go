@@ -146,19 +146,21 @@ func (o *object) leads(t template, value string, given bool) (bool, error) {
 var errMet = errors.New("met")
 
 func (a *app) waitFor(ctx context.Context, names []string, flags *waitFlags, g *goal) error {
-	s, err := a.ask(ctx)
-	if err != nil {
-		return err
-	}
-	targets, unknown, err := a.waitTargets(ctx, s, names, flags, g)
-	if err != nil {
-		return err
-	}
 	if flags.timeout < 0 {
 		flags.timeout = 7 * 24 * time.Hour
 	}
 	waiting, cancel := context.WithTimeout(ctx, flags.timeout)
 	defer cancel()
+	asking, done := context.WithTimeout(ctx, max(flags.timeout, a.patience))
+	defer done()
+	s, err := a.ask(asking)
+	if err != nil {
+		return err
+	}
+	targets, unknown, err := a.waitTargets(asking, s, names, flags, g)
+	if err != nil {
+		return err
+	}
 	failed := a.each(targets, func(name string) error {
 		k, plain, _ := strings.Cut(name, "/")
 		err := a.waitOne(ctx, waiting, s.client, kind(k), plain, g)

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"strings"
 	"testing"
+	"time"
 
+	"svc.d/reconciler/api"
 	"svc.d/status"
 )
 
@@ -96,4 +100,36 @@ func exited(b *bench) {
 	r := &b.service("db").Status.ReplicaStatuses[0]
 	r.Cgroup = "/reconciler/db-0"
 	r.Exits = []status.Exit{{Code: 1, Started: now.Add(-2 * 60e9), At: now.Add(-60e9)}, *r.LastExit}
+}
+
+// TestADaemonThatHangsIsToldOf, and who waits does not wait for it beyond the timeout.
+func TestADaemonThatHangsIsToldOf(t *testing.T) {
+	state := t.TempDir()
+	listener, err := api.Listen(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	const want = "/api.sock: it takes connections and does not answer; it hangs, or is stopped (SIGSTOP); `reconciler why` tells what lives meanwhile\n"
+	for command, limit := range map[string]time.Duration{
+		"get":                                  10 * time.Millisecond,
+		"restart web":                          10 * time.Millisecond,
+		"wait web --for=delete --timeout 10ms": 20 * time.Second,
+		"logs web --log-dir /nowhere":          10 * time.Millisecond,
+		"logs -l app=web --since 1m --tail 10 -f": 10 * time.Millisecond,
+	} {
+		t.Run(command, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			var out bytes.Buffer
+			a := &app{stdout: &out, stderr: &out, env: func(string) string { return "" }, now: time.Now, patience: 10 * time.Millisecond}
+			code := a.run(ctx, append(strings.Fields(command), "--state-dir", state))
+			if code != 1 || !strings.HasSuffix(out.String(), want) {
+				t.Errorf("exit code %d: %s", code, &out)
+			}
+			if limit > time.Second && ctx.Err() != nil {
+				t.Error("it waited for the daemon")
+			}
+		})
+	}
 }

@@ -45,6 +45,12 @@ func (a *app) why() *cobra.Command {
 		Short:   "Tell why a service is as it is, and what happens next",
 		Long:    whyLong,
 		Example: "  reconciler why\n  reconciler why web\n  reconciler why web-1",
+		ValidArgsFunction: func(cmd *cobra.Command, given []string, start string) ([]string, cobra.ShellCompDirective) {
+			if len(given) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return a.completeNames(true)(cmd, given, start)
+		},
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if len(names) > 1 {
 				return errors.New("cannot tell why of several names at once, which would not fit on a screen: give one, or none for all")
@@ -105,6 +111,10 @@ func (a *app) gather(ctx context.Context, s *situation, c *status.Case) error {
 		return nil
 	}
 	c.OOMKills = oomKills()
+	// Without them it is told what is known otherwise.
+	if sent, err := s.client.Events(ctx, api.Selection{Fields: "involvedObject.kind=Replica,involvedObject.name=" + r.Name + ",reason=SignalSent"}); err == nil {
+		c.Sent = sent.Items
+	}
 	c.Output = tail(ctx, s.client, v.Metadata.Name, r, previous)
 	if ports := c.PortsInQuestion(); len(ports) > 0 {
 		c.Listeners = listeners(ports, s.services)

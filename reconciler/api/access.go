@@ -90,7 +90,7 @@ func (s *Server) admit(r *http.Request) *status.Failure {
 			who += ", which does not exist,"
 		}
 	}
-	return status.NewFailure(status.FailureForbidden, fmt.Sprintf("%s may only look: this may %s", p, who))
+	return status.NewFailure(status.FailureForbidden, fmt.Sprintf("%s may only look: only %s may do this", p, who))
 }
 
 // sightOf is what who asks may see.

@@ -40,10 +40,19 @@ func (e *UnreachableError) Error() string {
 	switch {
 	case errors.Is(e.Err, fs.ErrNotExist):
 		why = "no such socket"
+	case e.Silent():
+		why = "it takes connections and does not answer"
 	case errors.As(e.Err, &refused):
 		why = refused.Err.Error()
 	}
 	return fmt.Sprintf("cannot reach the daemon at %s: %s", e.Socket, why)
+}
+
+// Silent says that somebody listens and did not answer in time: a daemon that hangs, or
+// is stopped.
+func (e *UnreachableError) Silent() bool {
+	var late interface{ Timeout() bool }
+	return errors.As(e.Err, &late) && late.Timeout()
 }
 
 // Unwrap returns what the attempt failed with.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -42,4 +43,11 @@ func (c *Client) Tail(ctx context.Context, service string, r *status.Replica, pr
 		return nil, nil
 	}
 	return strings.Split(strings.TrimRight(string(text), "\n"), "\n"), nil
+}
+
+// Log is what a service has written, by the parameters of the API; with follow it goes
+// on. A read fails with io.ErrUnexpectedEOF when the daemon cuts it off. The caller
+// closes it.
+func (c *Client) Log(ctx context.Context, service string, parameters url.Values) (io.ReadCloser, error) {
+	return c.stream(ctx, servicePath(service)+"/log?"+parameters.Encode())
 }

@@ -91,6 +91,15 @@ func (c *Client) watch(ctx context.Context, collection string, s Selection, sinc
 	path := collectionPath(collection, s, url.Values{
 		"watch": {"true"}, "allowWatchBookmarks": {"true"}, "resourceVersion": {since},
 	})
+	body, err := c.stream(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return &watchStream{body: body, reader: bufio.NewReader(body)}, nil
+}
+
+// stream asks for something that may last as long as ctx.
+func (c *Client) stream(ctx context.Context, path string) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://reconciler"+path, nil)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the request: %w", err)
@@ -108,7 +117,7 @@ func (c *Client) watch(ctx context.Context, collection string, s Selection, sinc
 		}
 		return nil, failureIn(response, text)
 	}
-	return &watchStream{body: response.Body, reader: bufio.NewReader(response.Body)}, nil
+	return response.Body, nil
 }
 
 // next is the next event. io.EOF is the stream's end, however it came. An ERROR is

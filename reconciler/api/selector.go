@@ -41,14 +41,31 @@ func (r *requirement) met(value string, has bool) bool {
 type selector struct{ labels, fields []requirement }
 
 func (s *selector) matches(o object) bool {
-	for n := range s.labels {
-		r := &s.labels[n]
-		if value, has := o.meta().Labels[r.key]; !r.met(value, has) {
-			return false
-		}
+	if !(Labels{s.labels}).Match(o.meta().Labels) {
+		return false
 	}
 	for n := range s.fields {
 		if r := &s.fields[n]; !r.met(o.field(r.key), true) {
+			return false
+		}
+	}
+	return true
+}
+
+// Labels selects by labels, in the grammar of Kubernetes' label selectors.
+type Labels struct{ all []requirement }
+
+// ParseLabels reads a selector, as the server does. An empty one selects everything.
+func ParseLabels(text string) (Labels, error) {
+	all, err := parseLabels(text)
+	return Labels{all}, err
+}
+
+// Match says whether something with these labels is selected.
+func (l Labels) Match(labels map[string]string) bool {
+	for n := range l.all {
+		r := &l.all[n]
+		if value, has := labels[r.key]; !r.met(value, has) {
 			return false
 		}
 	}

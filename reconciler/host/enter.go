@@ -10,10 +10,31 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"svc.d/reconciler"
 )
+
+// NotRunError says why a command was not run though its surroundings were entered.
+type NotRunError struct {
+	Replica string
+	Failure *reconciler.Failure
+}
+
+// Error names the replica.
+func (e *NotRunError) Error() string { return "cannot exec in " + e.Replica + ": " + e.Failure.Message }
+
+// ExitCode is what shells and env(1) exit with then: 127 when there is no such command,
+// 126 when it cannot be run.
+func (e *NotRunError) ExitCode() int {
+	if e.Failure.Reason == reconciler.ReasonCommandNotFound {
+		return 127
+	}
+	return 126
+}
 
 // Enter has this process, of which nothing else may be wanted any more, become the
 // command beside a replica. Descriptors 0 to 2 and its terminal are kept. It returns only when that failed, and who it is then is not certain.
+// The error is a *NotRunError when it was the command that failed.
 func Enter(e *Entry, argv []string) error {
 	// See RunExecStage. The thread stays locked: it may have other credentials.
 	runtime.LockOSThread()
@@ -34,9 +55,9 @@ func Enter(e *Entry, argv []string) error {
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	path, f := p.settle()
 	if f != nil {
-		return fail("%s", f.Message)
+		return &NotRunError{e.Replica, f}
 	}
-	return fail("%s", explainExec(at(p.dir, path), syscall.Exec(path, p.argv, p.env)).Message)
+	return &NotRunError{e.Replica, explainExec(at(p.dir, path), syscall.Exec(path, p.argv, p.env))}
 }
 
 // plan is what the exec stage does with an entry.

@@ -3,6 +3,7 @@ package host_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -29,7 +30,12 @@ func enter() int {
 		fmt.Println(err)
 		return 2
 	}
-	fmt.Println(host.Enter(&e, argv))
+	err := host.Enter(&e, argv)
+	fmt.Println(err)
+	var notRun *host.NotRunError
+	if errors.As(err, &notRun) {
+		return notRun.ExitCode()
+	}
 	return 1
 }
 
@@ -249,18 +255,27 @@ func TestWhatCannotEnterSaysWhy(t *testing.T) {
 	for name, test := range map[string]struct {
 		edit func(*host.Entry)
 		argv string
+		code int
 		says string
 	}{
-		"a command that is not there":  {func(*host.Entry) {}, "not-there", "cannot start not-there: not found in PATH"},
-		"a directory that has gone":    {func(e *host.Entry) { e.Dir = "/not-there" }, "true", "cannot enter the working directory /not-there"},
-		"a command that is no program": {func(*host.Entry) {}, "/etc/passwd", "/etc/passwd"},
+		"a command that is not there":    {func(*host.Entry) {}, "not-there", 127, "cannot start not-there: not found in PATH"},
+		"a command without a name":       {func(*host.Entry) {}, "", 127, `cannot start "": not found in PATH`},
+		"a path that is not there":       {func(*host.Entry) {}, "/not/there", 127, "cannot start /not/there: no such directory: /not"},
+		"a command that is a directory":  {func(*host.Entry) {}, "/etc", 126, "cannot start /etc: it is a directory"},
+		"a directory that has gone":      {func(e *host.Entry) { e.Dir = "/not-there" }, "true", 126, "cannot enter the working directory /not-there"},
+		"a command that is no program":   {func(*host.Entry) {}, "/etc/passwd", 126, "/etc/passwd"},
+		"a replica whose group has gone": {func(e *host.Entry) { e.Cgroup = "/not-there" }, "true", 1, "it has ended meanwhile"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := m.entry(s)
 			test.edit(e)
 			c, out := entering(t, e, test.argv)
-			if err := c.Run(); err == nil || !strings.HasPrefix(out.String(), "cannot exec in web-0: ") || !strings.Contains(out.String(), test.says) {
-				t.Errorf("%v: %s", err, out)
+			_ = c.Run()
+			if code := c.ProcessState.ExitCode(); code != test.code {
+				t.Errorf("its exit code is %d, want %d", code, test.code)
+			}
+			if !strings.HasPrefix(out.String(), "cannot exec in web-0: ") || !strings.Contains(out.String(), test.says) {
+				t.Errorf("it says %s", out)
 			}
 		})
 	}

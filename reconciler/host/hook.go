@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"svc.d/reconciler"
 	"svc.d/spec"
 )
@@ -156,27 +154,13 @@ func (h *Host) judge(c *command, exit reconciler.Exit, how verdict) *reconciler.
 	case exit.Status() == 0:
 		return nil
 	}
-	f := c.refused("%s", describeExit(exit))
+	f := c.refused("it %s", exit.Words())
 	if c.out != nil {
 		if printed := c.out.line(); printed != "" {
 			f.Message, f.Hidden = f.Message+": "+printed, printed
 		}
 	}
 	return f
-}
-
-func describeExit(exit reconciler.Exit) string {
-	switch {
-	case exit.Unknown:
-		return "it is not known how it ended"
-	case exit.Signal != 0:
-		name := unix.SignalName(exit.Signal)
-		if name == "" {
-			name = fmt.Sprintf("signal %d", exit.Signal)
-		}
-		return "it was ended by " + name
-	}
-	return fmt.Sprintf("it exited with code %d", exit.Code)
 }
 
 // programOf is the program of a hook as the manifest has it.

@@ -51,7 +51,7 @@ func TestAHookThatFailsSaysHow(t *testing.T) {
 		limit  time.Duration
 	}{
 		"by its code":       {reconciler.HookPreStop, "echo lost; exit 3", "cannot run lifecycle.preStop: it exited with code 3", 0},
-		"by its signal":     {reconciler.HookReload, "kill -USR1 $$$$", "cannot run reload.exec: it was ended by SIGUSR1", 0},
+		"by its signal":     {reconciler.HookReload, "kill -USR1 $$$$", "cannot run reload.exec: it was killed by SIGUSR1", 0},
 		"by what it wrote":  {reconciler.HookReloadCheck, "echo line 7:; echo no such thing >&2; exit 1", "cannot run reload.check: it exited with code 1: line 7: no such thing", 0},
 		"with little of it": {reconciler.HookReloadCheck, "i=0; while [ $i -lt 5000 ]; do echo $i; i=$((i+1)); done; exit 1", " 4998 4999", 0},
 		"when it is late":   {reconciler.HookPostStart, "trap '' TERM; sleep 1000000 & sleep 1000000", "it took longer than 20ms", 20 * time.Millisecond},
@@ -341,7 +341,7 @@ func TestACloseDoesNotLeaveWhoLooksAfterAHookThatDoesNotGo(t *testing.T) {
 				t.Skip(err)
 			}
 			defer let()
-			m.hookFails("it is not known how it ended")
+			m.hookFails("it ended, it is not known how")
 			m.kill()
 			m.run--
 			m.want(reconciler.EventExited)
@@ -368,7 +368,7 @@ func TestAHookThatDoesNotGoIsNamedAndHindersTheNextStart(t *testing.T) {
 			m.kill()
 			t.Skip(err)
 		}
-		m.hookFails("it is not known how it ended")
+		m.hookFails("it ended, it is not known how")
 		m.signal(syscall.SIGKILL, reconciler.ScopeMain)
 		m.run = started.Run
 		if e := m.want(reconciler.EventExited); len(e.Processes) != 1 || int(e.Processes[0].Pid) != pid {

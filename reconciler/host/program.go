@@ -39,6 +39,9 @@ func lookUp(name, path, dir string) (string, *reconciler.Failure) {
 		}
 		return candidate, nil
 	}
+	if name == "" {
+		name = `""`
+	}
 	if denied != "" {
 		return "", failure(reconciler.ReasonCommandNotRunnable, "cannot start %s: no permission to execute %s", name, denied)
 	}

@@ -255,12 +255,8 @@ func (p *Pool) exec(ctx context.Context, w reconciler.ProbeWork, command []strin
 		return &outputError{"was ended", said}
 	case failure != nil:
 		return &unmadeError{failure}
-	case exit.Unknown:
-		return &outputError{"ended, it is not known how", said}
-	case exit.Signal != 0:
-		return &outputError{"was ended by " + string(spec.SignalOf(exit.Signal)), said}
-	case exit.Code != 0:
-		return &outputError{"exited with code " + strconv.Itoa(int(exit.Code)), said}
+	case exit.Status() != 0:
+		return &outputError{exit.Words(), said}
 	}
 	return nil
 }

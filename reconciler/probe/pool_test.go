@@ -42,7 +42,7 @@ func TestExec(t *testing.T) {
 		"success":            {output: "fine"},
 		"a code":             {output: "no\nroom\n", exit: reconciler.Exit{Code: 3}, want: "exited with code 3: no; room"},
 		"a code, no output":  {exit: reconciler.Exit{Code: 1}, want: "exited with code 1"},
-		"a signal":           {exit: reconciler.Exit{Signal: syscall.SIGSEGV}, want: "was ended by SIGSEGV"},
+		"a signal":           {exit: reconciler.Exit{Signal: syscall.SIGSEGV}, want: "was killed by SIGSEGV"},
 		"an unknown end":     {exit: reconciler.Exit{Unknown: true}, want: "it is not known how"},
 		"no such program":    {failure: &reconciler.Failure{Reason: reconciler.ReasonCommandNotFound, Message: "cannot find /x"}, want: "cannot find /x"},
 		"too long":           {output: "thinking", hangs: true, exit: reconciler.Exit{Signal: syscall.SIGKILL}, want: "no answer within 1s: thinking"},
