@@ -85,6 +85,23 @@ func TestADirectoryThatCannotBeListedHoldsEverything(t *testing.T) {
 	}
 }
 
+// What was out of reach for want of a descriptor makes no event when it is not any more.
+func TestADirectoryIsListedAgainWhenThereAreDescriptorsAgain(t *testing.T) {
+	if !isInner() { // the limit is the whole process's
+		inner(t, nil, "to run itself")
+		return
+	}
+	x := watchWith(t, Options{Dir: sub(t, "a", "b", "c"), Resync: time.Hour, Poll: 5 * time.Millisecond})
+	fewer := func(s *spec.Set) bool { return len(s.Services) != 3 }
+	var before unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &before))
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: before.Max}))
+	must(t, os.Chtimes(x.path("a.yaml"), time.Time{}, time.Now().Add(time.Hour)))
+	x.until("the hold", held(ReasonUnreadable), fewer)
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &before))
+	x.until("the end of it", both(noCondition, noProblem), fewer)
+}
+
 // In a user namespace of its own a process may lower its limits.
 func TestWithoutWatchesTheDirectoryIsListedEveryFewSecondsUntilThereAreSome(t *testing.T) {
 	if !isInner() {

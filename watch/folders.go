@@ -118,6 +118,16 @@ func (l *ledger) anyBelow(dir string) bool {
 // blind says that some directory is held: what is missing may be there.
 func (l *ledger) blind() bool { return len(l.held) > 0 }
 
+// unreadable says that some directory is held since it cannot be listed.
+func (l *ledger) unreadable() bool {
+	for _, t := range l.held {
+		if t.reason == ReasonUnreadable {
+			return true
+		}
+	}
+	return false
+}
+
 // below says whether a logical path lies in a directory.
 func below(file, dir string) bool {
 	return strings.HasPrefix(file, dir) && (strings.HasSuffix(dir, "/") || strings.HasPrefix(file[len(dir):], "/"))

@@ -164,20 +164,21 @@ func (w *Watcher) settle(now time.Time) {
 
 // due is when to look although nothing happens.
 func (w *Watcher) due() time.Time {
-	due := w.lastFull.Add(w.resync)
-	if w.scan.ledger.degraded.Type != "" {
-		due = w.lastFull.Add(w.poll)
+	return earlier(earlier(w.lastFull.Add(w.interval()), w.fullAt), w.scan.ledger.due())
+}
+
+// interval is how often everything is listed although nothing happens. Without events, or
+// after an error that may pass as it came (no descriptors, a disk), it is shorter.
+func (w *Watcher) interval() time.Duration {
+	if w.scan.ledger.degraded.Type != "" || w.scan.ledger.unreadable() {
+		return w.poll
 	}
-	return earlier(earlier(due, w.fullAt), w.scan.ledger.due())
+	return w.resync
 }
 
 // tick does what is due.
 func (w *Watcher) tick(now time.Time) {
-	interval := w.resync
-	if w.scan.ledger.degraded.Type != "" {
-		interval = w.poll
-	}
-	if !w.fullAt.IsZero() && !now.Before(w.fullAt) || now.Sub(w.lastFull) >= interval {
+	if !w.fullAt.IsZero() && !now.Before(w.fullAt) || now.Sub(w.lastFull) >= w.interval() {
 		w.full(now)
 		return
 	}
