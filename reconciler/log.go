@@ -196,7 +196,7 @@ func (l *Loop) logConditions(old, set *spec.Set) {
 	for _, c := range old.Conditions {
 		if !has(set, c.Type) {
 			l.Log.Info("Directory is well again", "condition", c.Type)
-			l.occurredIn("", false, OccurredMended, c.Type+" is over")
+			l.occurredIn("", false, OccurredWell, c.Type+" is over")
 		}
 	}
 }

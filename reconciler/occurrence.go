@@ -63,6 +63,7 @@ const (
 const (
 	OccurredInvalid  OccurrenceReason = "ManifestInvalid" // a file has an error
 	OccurredMended   OccurrenceReason = "ManifestMended"  // it has none any more
+	OccurredWell     OccurrenceReason = "DirectoryWell"   // what needed attention there is over
 	OccurredShutdown OccurrenceReason = "ShuttingDown"    // the daemon stops everything
 )
 

@@ -164,6 +164,12 @@ func TestWhySaysWhatIsKept(t *testing.T) {
 		"a port of another replica of the same service": with(of(declared("web", probed, well(), down(looping[4]))), func(c *status.Case) {
 			c.Output, c.Listeners = inUse, []status.Listener{{Port: 8080, Address: "[::]:8080", Pid: 812, Program: "web", Replica: "web-0"}}
 		}),
+		"two replicas that a person has stopped": func() status.Case {
+			stopped := because(status.Replica{}, status.PhaseHeld, "Stopped", "stopped by ann")
+			web := declared("web", strings.Replace(web, "1", "2", 1), stopped, stopped)
+			web.Status.Held, web.Status.DesiredReplicas = &status.Held{By: "ann", Since: before(time.Hour)}, 0
+			return of(web)
+		}(),
 		"a service that waits for several": func() status.Case {
 			waits := because(status.Replica{}, status.PhasePending, "DependencyUnmet", "waits for api to be Ready")
 			held := declared("cache", web, because(status.Replica{}, status.PhaseHeld, "Stopped", "stopped by ann"))

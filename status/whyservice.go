@@ -136,8 +136,12 @@ func (c *Case) observed(v *Service, groups []group) []string {
 	st := &v.Status
 	var lines []string
 	if c.Ordinal < 0 && len(st.ReplicaStatuses) > 1 {
+		of := int(st.DesiredReplicas)
+		if st.Held != nil { // then none is to run
+			of = len(st.ReplicaStatuses)
+		}
 		lines = append(lines, fmt.Sprintf("of %s %d run, %d are ready, %d run what is wanted now",
-			plural(int(st.DesiredReplicas), "replica"), st.Replicas, st.ReadyReplicas, st.UpdatedReplicas))
+			plural(of, "replica"), st.Replicas, st.ReadyReplicas, st.UpdatedReplicas))
 	}
 	for _, g := range groups[:min(len(groups), maxGroups+1)] {
 		lines = append(lines, g.observed(c))
