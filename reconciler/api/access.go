@@ -53,16 +53,20 @@ func groupNumber(group spec.ID) (uint32, bool) {
 	return uint32(n), err == nil
 }
 
-// accessConditions tells of a group that lets nobody in, since it is not there.
+// accessConditions tells of a group that lets nobody in.
 func (s *Server) accessConditions() []status.Condition {
 	g := s.accessGroup()
-	if _, ok := groupNumber(g); ok || g == "" {
+	gid, ok := groupNumber(g)
+	if g == "" || ok && gid != overflowGid {
 		return nil
 	}
-	return []status.Condition{{
-		Type: "AccessGroupMissing", Status: "True", Reason: "NoSuchGroup", LastTransitionTime: s.config.Daemon.StartedAt,
-		Message: fmt.Sprintf("this machine has no group %s (access.group of the configuration): until it has, only root and the daemon's own user (uid %d) may do more than look", g, s.uid),
-	}}
+	c := status.Condition{Type: "AccessGroupUseless", Status: "True", Reason: "NoSuchGroup", LastTransitionTime: s.config.Daemon.StartedAt}
+	why := "this machine has no group %s (access.group of the configuration): until it has,"
+	if ok {
+		c.Reason, why = "NobodysGroup", "the group %s (access.group of the configuration) stands for all that cannot be told apart, and lets nobody in:"
+	}
+	c.Message = fmt.Sprintf(why+" only root and the daemon's own user (uid %d) may do more than look", g, s.uid)
+	return []status.Condition{c}
 }
 
 // reads reports whether a request is one that everybody may make: it changes nothing,

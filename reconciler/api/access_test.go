@@ -72,9 +72,9 @@ func TestWhoMayDoWhat(t *testing.T) {
 	}
 }
 
-// TestAGroupThatIsNotThereIsTold to everybody who asks what the daemon says of itself.
-func TestAGroupThatIsNotThereIsTold(t *testing.T) {
-	for group, want := range map[spec.ID]string{"": "", "root": "", "4711": "", "no-such-group": "AccessGroupMissing"} {
+// TestAGroupThatLetsNobodyInIsTold to everybody who asks what the daemon says of itself.
+func TestAGroupThatLetsNobodyInIsTold(t *testing.T) {
+	for group, want := range map[spec.ID]string{"": "", "root": "", "4711": "", "no-such-group": "AccessGroupUseless", "65534": "AccessGroupUseless"} {
 		s := NewServer(Config{Engine: engine{snapshot: func(context.Context, ...string) (*reconciler.Snapshot, error) {
 			return &reconciler.Snapshot{Set: &spec.Set{}}, nil
 		}}, AccessGroup: func() spec.ID { return group }})
