@@ -26,7 +26,7 @@ func TestWhatEndsWhileNoDaemonIsThereIsFoundAtOnce(t *testing.T) {
 		w.declares("steady", 2, nil)
 		w.start()
 		all := anyPid("always-0", "failed-0", "done-0", "killed-0", "parent-0", "steady-0", "steady-1")
-		first := w.settles(all)
+		first := w.written(w.settles(all), false)
 		if err := await(func() error { return w.children(2) }); err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +77,7 @@ func TestTheExitCodeIsToldOfWhoEndedUnderAnAdoptingDaemon(t *testing.T) {
 		w.declares("exits", 1, []string{"restartPolicy: Never"}, "-asleep", "-exit", "5")
 		w.declares("killed", 1, []string{"restartPolicy: Never"})
 		w.start()
-		pids := w.settles(anyPid("exits-0", "killed-0"))
+		pids := w.written(w.settles(anyPid("exits-0", "killed-0")), false)
 		w.kill9()
 		w.start()
 		w.settles(pids)
@@ -211,7 +211,7 @@ func (w *torture) stranger(kind string) {
 	w.declares("steady", 1, nil)
 	w.declares("lost", 1, nil)
 	w.start()
-	first := w.rests(anyPid("steady-0", "lost-0"))
+	first := w.written(w.rests(anyPid("steady-0", "lost-0")), false)
 	w.kill9()
 	if err := syscall.Kill(first["lost-0"], syscall.SIGKILL); err != nil {
 		w.t.Fatal(err)

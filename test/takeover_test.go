@@ -78,7 +78,7 @@ func TestADamagedRecordOfWhatIsGoneKeepsNobodyAway(t *testing.T) {
 	atOnce(t, tortured("damaged", built.checked, func(w *torture) {
 		w.declares("steady", 3, nil)
 		w.start()
-		pids := w.settles(anyPid(numbered("steady", 3)...))
+		pids := w.written(w.settles(anyPid(numbered("steady", 3)...)), false)
 		w.kill9()
 		if err := os.WriteFile(w.record("gone-0"), []byte("rubbish"), 0o600); err != nil {
 			w.t.Fatal(err)
@@ -142,7 +142,7 @@ func TestTheCheckKnowsAManifestThatHasMoved(t *testing.T) {
 	w.declares("steady", 3, nil)
 	w.declares("removed", 1, nil)
 	w.start()
-	pids := w.settles(anyPid(append(numbered("steady", 3), "removed-0")...))
+	pids := w.written(w.settles(anyPid(append(numbered("steady", 3), "removed-0")...)), false)
 	move := func(from, to string) {
 		if err := os.Rename(w.manifests+from, w.manifests+to); err != nil {
 			t.Fatal(err)
