@@ -163,6 +163,7 @@ func selected(query url.Values, m status.Metadata, phase status.Phase) bool {
 }
 
 func answerJSON(w http.ResponseWriter, value any) {
+	w.Header().Set("Content-Type", "application/json")
 	if err := json.NewEncoder(w).Encode(value); err != nil {
 		panic(err)
 	}

@@ -89,7 +89,7 @@ func (f *getFlags) check(names []string, groups int) error {
 }
 
 func (a *app) list(ctx context.Context, words []string, flags *getFlags, p *printer) error {
-	if done, err := a.listRows(ctx, words, flags, p); done || err != nil {
+	if done, err := a.listText(ctx, words, flags, p); done || err != nil {
 		return err
 	}
 	s, err := a.ask(ctx)

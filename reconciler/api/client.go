@@ -145,7 +145,7 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 	return value, nil
 }
 
-// do asks with a body, or none, and fills in value from the answer.
+// do asks, and fills in value from the answer.
 func (c *Client) do(ctx context.Context, method, path string, body, value any) error {
 	var content io.Reader
 	if body != nil {
@@ -159,11 +159,6 @@ func (c *Client) do(ctx context.Context, method, path string, body, value any) e
 	if err != nil {
 		return fmt.Errorf("cannot make the request: %w", err)
 	}
-	return c.send(request, value)
-}
-
-// send asks, and fills in value from the answer.
-func (c *Client) send(request *http.Request, value any) error {
 	response, err := c.http.Do(request)
 	if err != nil {
 		return &UnreachableError{Socket: c.socket, Err: unwrapURL(err)}

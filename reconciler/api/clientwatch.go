@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"svc.d/status"
 )
@@ -28,26 +29,28 @@ func (c *Client) List(ctx context.Context, collection string, s Selection) (*Obj
 	return call[Objects](ctx, c, http.MethodGet, collectionPath(collection, s, nil), nil)
 }
 
-// Table lists the objects of a collection as rows of text, with their metadata if that is
-// asked for. It is nil when the daemon is of a version that does not know tables.
-func (c *Client) Table(ctx context.Context, collection string, s Selection, metadata bool) (*status.RowList, error) {
-	include := includeNone
-	if metadata {
-		include = includeMetadata
-	}
-	path := collectionPath(collection, s, url.Values{"includeObject": {include}})
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://reconciler"+path, nil)
+// Text lists the objects of a collection as people see them: a table with a header, or
+// nothing. ok is false when the daemon is of a version that does not know that form, or
+// refuses what is asked; List tells why.
+func (c *Client) Text(ctx context.Context, collection string, s Selection) (text string, ok bool, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://reconciler"+collectionPath(collection, s, nil), nil)
 	if err != nil {
-		return nil, fmt.Errorf("cannot make the request: %w", err)
+		return "", false, fmt.Errorf("cannot make the request: %w", err)
 	}
-	request.Header.Set("Accept", "application/json;as=Table;g=meta.k8s.io;v=v1")
-	table := new(status.RowList)
-	err = c.send(request, table)
-	var failure *status.Failure
-	if errors.As(err, &failure) && failure.Reason == status.FailureBadRequest || err == nil && table.Kind != tableKind {
-		return nil, nil // List tells what is wrong, if anything is
+	request.Header.Set("Accept", "text/plain")
+	response, err := c.http.Do(request)
+	if err != nil {
+		return "", false, &UnreachableError{Socket: c.socket, Err: unwrapURL(err)}
 	}
-	return table, err
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK || !strings.HasPrefix(response.Header.Get("Content-Type"), "text/plain") {
+		return "", false, nil
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return "", false, &UnreachableError{Socket: c.socket, Err: err}
+	}
+	return string(body), true, nil
 }
 
 // Replicas lists replicas, in order of services and ordinals.

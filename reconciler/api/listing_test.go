@@ -136,6 +136,23 @@ func TestWhoAcceptsATableGetsRows(t *testing.T) {
 	}
 }
 
+func TestWhoAcceptsTextGetsWhatPeopleSee(t *testing.T) {
+	e := newTown()
+	e.set("web", func(s *status.Service) { running(7)(s); labelled("front")(s) })
+	server := testServer(t, Config{Engine: e})
+	for path, want := range map[string]string{
+		"services":                         "NAME   READY   STATUS    RESTARTS   AGE\nweb    0/0     Unknown   0          <none>\n",
+		"replicas":                         "NAME    READY   STATUS    RESTARTS   AGE\nweb-0   0/1     Running   0          <none>\n",
+		"replicas/web-0":                   "NAME    READY   STATUS    RESTARTS   AGE\nweb-0   0/1     Running   0          <none>\n",
+		"services?labelSelector=tier=back": "",
+	} {
+		response, text := fetch(t, server, path, "text/plain, application/json")
+		if kind := response.Header.Get("Content-Type"); text != want || kind != "text/plain; charset=utf-8" {
+			t.Errorf("%s is %s:\n%s", path, kind, text)
+		}
+	}
+}
+
 // fetch asks a server, with an Accept header unless it is empty.
 func fetch(t *testing.T, server *httptest.Server, path, accept string) (*http.Response, string) {
 	t.Helper()

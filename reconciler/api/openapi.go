@@ -125,7 +125,7 @@ func (d describer) answer(r route) string {
 		schema := d.reference(list)
 		if rest == k.plural {
 			return content(inJSON, schema+`},"application/json;as=Table;g=meta.k8s.io;v=v1":{"schema":`+d.reference(reflect.TypeFor[status.RowList]())+
-				`},"application/json;stream=watch":{"schema":`+d.reference(reflect.TypeFor[status.WatchEvent]()))
+				`},"text/plain":{"schema":`+text+`},"application/json;stream=watch":{"schema":`+d.reference(reflect.TypeFor[status.WatchEvent]()))
 		}
 		return content(inJSON, strings.Replace(schema, `List"`, `"`, 1))
 	}

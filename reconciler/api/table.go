@@ -20,23 +20,33 @@ const (
 
 const tableKind = "Table"
 
-// wantsTable reports whether a request accepts Kubernetes' Table rather than objects.
-func wantsTable(r *http.Request) bool {
+// form is how objects are sent.
+type form uint8
+
+const (
+	inObjects form = iota
+	inRows         // as Kubernetes' Table
+	inText         // as people see them
+)
+
+// formOf is the form that a request accepts: the first one that there is, or objects.
+func formOf(r *http.Request) form {
 	for _, header := range r.Header.Values("Accept") {
 		for clause := range strings.SplitSeq(header, ",") {
 			kind, parameters, err := mime.ParseMediaType(clause)
-			if err != nil || kind != "application/json" && kind != "application/*" && kind != "*/*" {
-				continue
-			}
-			if parameters["as"] == "" {
-				return false
-			}
-			if group, version, _ := strings.Cut(status.TableVersion, "/"); parameters["as"] == tableKind && parameters["g"] == group && parameters["v"] == version {
-				return true
+			switch {
+			case err != nil:
+			case kind == "text/plain":
+				return inText
+			case kind != inJSON && kind != "application/*" && kind != "*/*":
+			case parameters["as"] == "":
+				return inObjects
+			case parameters["as"] == tableKind && parameters["g"]+"/"+parameters["v"] == status.TableVersion:
+				return inRows
 			}
 		}
 	}
-	return false
+	return inObjects
 }
 
 // columns are those of a kind's table: what a wide one has besides comes last.
@@ -91,12 +101,46 @@ func (c *change) part(include string, as sight) json.RawMessage {
 	return text
 }
 
+// text is the list as people see it; without objects it is empty.
+func (l *objectList) text(now time.Time) string {
+	if len(l.items) == 0 {
+		return ""
+	}
+	var out strings.Builder
+	t := status.NewTable(&out)
+	var header []string
+	for _, c := range l.kind.columns() {
+		if c.Priority == 0 {
+			header = append(header, c.Name)
+		}
+	}
+	t.Row(header...)
+	for _, c := range l.items {
+		runtime.Gosched() // as in writeList
+		t.Row(c.now.row(now, l.sight)[:len(header)]...)
+	}
+	_ = t.Flush() // a builder takes everything
+	return out.String()
+}
+
+// in is the list in the form that a request accepts.
+func (l *objectList) in(f form, include string) any {
+	switch f {
+	case inRows:
+		return l.table(include, time.Now())
+	case inText:
+		return l.text(time.Now())
+	default:
+		return l
+	}
+}
+
 // show is one object as it is sent to who asks.
 func (s *Server) show(r *http.Request, k *kind, o object) any {
-	as := s.sightOf(r)
-	if !wantsTable(r) {
+	as, f := s.sightOf(r), formOf(r)
+	if f == inObjects {
 		return o.shown(as)
 	}
 	l := &objectList{kind: k, revision: revisionOf(o.meta().ResourceVersion), items: []*change{{now: o}}, sight: as}
-	return l.table(r.URL.Query().Get("includeObject"), time.Now())
+	return l.in(f, r.URL.Query().Get("includeObject"))
 }

@@ -88,10 +88,7 @@ func (s *Server) listOf(r *http.Request, k *kind) (any, error) {
 			}
 		}
 	}
-	if wantsTable(r) {
-		return l.table(q.include, time.Now()), nil
-	}
-	return l, nil
+	return l.in(formOf(r), q.include), nil
 }
 
 // watch sends what changes, one object a line, until the client has enough. One that
