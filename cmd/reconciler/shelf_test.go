@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
@@ -44,39 +43,54 @@ func newManager(t *testing.T) *manager {
 // heed does what it was told until now, as systemd does.
 func (m *manager) heed() {
 	m.t.Helper()
-	text, rights := make([]byte, 4096), make([]byte, 4096)
-	m.socket.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
-	for {
-		n, oobn, _, _, err := m.socket.ReadMsgUnix(text, rights)
-		if err != nil {
-			return // there is no more
-		}
-		fields := map[string]string{}
-		for line := range strings.SplitSeq(string(text[:n]), "\n") {
-			name, value, _ := strings.Cut(line, "=")
-			fields[name] = value
-		}
-		number, _ := strconv.Atoi(strings.TrimPrefix(fields["FDNAME"], shelfPrefix))
-		fds := descriptors(rights[:oobn])
-		switch {
-		case fields["FDSTORE"] == "1" && fields["FDPOLL"] == "0" && number > 0 && len(fds) == 1:
-			if len(m.stored) < m.most {
-				m.stored = append(m.stored, shelved{number, fds[0]})
-			} else {
-				closeFD(fds[0])
-			}
-		case fields["FDSTOREREMOVE"] == "1" && number > 0 && len(fds) == 0:
-			m.stored = slices.DeleteFunc(m.stored, func(q shelved) bool {
-				if q.number == number {
-					closeFD(q.fd)
-				}
-				return q.number == number
-			})
-		case fields["STATUS"] != "":
-		default:
-			m.t.Errorf("was told %q with %d descriptors", text[:n], len(fds))
-		}
+	conn, err := m.socket.SyscallConn()
+	if err != nil {
+		m.t.Fatal(err)
 	}
+	// What was sent is there: it need not be waited for.
+	if err := conn.Read(func(fd uintptr) bool {
+		for m.heedOne(int(fd)) {
+		}
+		return true
+	}); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// heedOne is false when there is no message.
+func (m *manager) heedOne(socket int) bool {
+	m.t.Helper()
+	text, rights := make([]byte, 4096), make([]byte, 4096)
+	n, oobn, _, _, err := unix.Recvmsg(socket, text, rights, unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	fields := map[string]string{}
+	for line := range strings.SplitSeq(string(text[:n]), "\n") {
+		name, value, _ := strings.Cut(line, "=")
+		fields[name] = value
+	}
+	number, _ := strconv.Atoi(strings.TrimPrefix(fields["FDNAME"], shelfPrefix))
+	fds := descriptors(rights[:oobn])
+	switch {
+	case fields["FDSTORE"] == "1" && fields["FDPOLL"] == "0" && number > 0 && len(fds) == 1:
+		if len(m.stored) < m.most {
+			m.stored = append(m.stored, shelved{number, fds[0]})
+		} else {
+			closeFD(fds[0])
+		}
+	case fields["FDSTOREREMOVE"] == "1" && number > 0 && len(fds) == 0:
+		m.stored = slices.DeleteFunc(m.stored, func(q shelved) bool {
+			if q.number == number {
+				closeFD(q.fd)
+			}
+			return q.number == number
+		})
+	case fields["STATUS"] != "":
+	default:
+		m.t.Errorf("was told %q with %d descriptors", text[:n], len(fds))
+	}
+	return true
 }
 
 // pass returns what a daemon that is started now gets: descriptors of its own.
