@@ -179,23 +179,39 @@ func (t *Table) flush() error        { return t.Flush() }
 
 var oneLine = strings.NewReplacer("\t", " ", "\n", " ", "\r", " ", "\f", " ", "\v", " ")
 
+// plain reports whether a cell is shown as it is, a column for each byte.
+func plain(cell string) bool {
+	for i := range len(cell) {
+		if cell[i] < ' ' || cell[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
 // Row adds one line; a tab or a line's end within a cell becomes a blank, and what a
-// terminal would obey is Shown.
+// terminal would obey is Shown. The cells are the table's.
 func (t *Table) Row(cells ...string) {
-	row := make([]string, len(cells))
 	for i, cell := range cells {
-		row[i] = Shown(oneLine.Replace(cell))
+		if !plain(cell) {
+			cells[i] = Shown(oneLine.Replace(cell))
+		}
 		if i == len(t.widths) {
 			t.widths = append(t.widths, minColumn)
 		}
-		t.widths[i] = max(t.widths[i], utf8.RuneCountInString(row[i])+t.gap)
+		t.widths[i] = max(t.widths[i], utf8.RuneCountInString(cells[i])+t.gap)
 	}
-	t.rows = append(t.rows, row)
+	t.rows = append(t.rows, cells)
 }
 
 // Flush writes the rows since the last time.
 func (t *Table) Flush() error {
 	var out strings.Builder
+	line := 1
+	for _, width := range t.widths {
+		line += width
+	}
+	out.Grow(line * len(t.rows))
 	for _, row := range t.rows {
 		for i, cell := range row {
 			out.WriteString(cell)

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"svc.d/reconciler/api"
+	"svc.d/status"
 )
 
 // listText lists all of a kind, or what a selector has, as the daemon words it: of a
@@ -24,16 +25,22 @@ func (a *app) listText(ctx context.Context, words []string, flags *getFlags, p *
 	if err != nil {
 		return true, err
 	}
-	daemon, err := client.Daemon(ctx)
-	if err != nil {
-		return true, withHint(err)
+	told := make(chan error, 1)
+	var daemon *status.Daemon
+	go func() { // side by side
+		var err error
+		daemon, err = client.Daemon(ctx)
+		told <- err
+	}()
+	text, ok, err := client.Text(ctx, string(k), flags.selection)
+	if wrong := <-told; err == nil {
+		err = wrong
+	}
+	if err != nil || !ok {
+		return err != nil, withHint(err)
 	}
 	if k == kindServices && len(daemon.Problems) > 0 {
 		return false, nil // which tell of the services that they are about
-	}
-	text, ok, err := client.Text(ctx, string(k), flags.selection)
-	if err != nil || !ok {
-		return err != nil, withHint(err)
 	}
 	s, chosen := &situation{client: client, daemon: daemon}, flags.selection != api.Selection{}
 	if text == "" {

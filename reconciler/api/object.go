@@ -42,8 +42,8 @@ type object interface {
 	// field is the value of one of its kind's fields.
 	field(name string) string
 	// row is the object in the columns of its kind's table, for who has such a sight; ages
-	// are counted to now.
-	row(now time.Time, s sight) []string
+	// are counted to now. It is the caller's own.
+	row(now time.Time, wide bool, s sight) []string
 	// shown is what is encoded for who has such a sight.
 	shown(sight) any
 	// at is the same object with another resourceVersion.
@@ -78,12 +78,12 @@ func (o serviceObject) at(revision uint64) object {
 	return serviceObject{&other}
 }
 
-func (o serviceObject) row(now time.Time, s sight) []string {
+func (o serviceObject) row(now time.Time, wide bool, s sight) []string {
 	shown := *o.Service
 	if s == redacted {
 		redactStatus(&shown.Status)
 	}
-	return shown.Row(now, true)
+	return shown.Row(now, wide)
 }
 
 // sameService tells whether two reports of a service differ in nothing but the
@@ -120,8 +120,8 @@ func (o replicaObject) at(revision uint64) object {
 	return replicaObject{&other}
 }
 
-func (o replicaObject) row(now time.Time, s sight) []string {
-	return o.shown(s).(*status.ReplicaObject).Row(now, true)
+func (o replicaObject) row(now time.Time, wide bool, s sight) []string {
+	return o.shown(s).(*status.ReplicaObject).Row(now, wide)
 }
 
 func sameReplica(a, b *status.ReplicaObject) bool {
@@ -208,7 +208,7 @@ func (o eventObject) at(revision uint64) object {
 	return eventObject{&other}
 }
 
-func (o eventObject) row(now time.Time, s sight) []string {
+func (o eventObject) row(now time.Time, _ bool, s sight) []string {
 	return o.shown(s).(*status.Event).Row(now)
 }
 

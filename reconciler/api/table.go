@@ -79,7 +79,7 @@ func (l *objectList) table(include string, now time.Time) *status.RowList {
 	}
 	for n, c := range l.items {
 		runtime.Gosched() // as in writeList
-		t.Rows[n] = status.Row{Cells: c.now.row(now, l.sight), Object: c.part(include, l.sight)}
+		t.Rows[n] = status.Row{Cells: c.now.row(now, true, l.sight), Object: c.part(include, l.sight)}
 	}
 	return t
 }
@@ -117,7 +117,7 @@ func (l *objectList) text(now time.Time) string {
 	t.Row(header...)
 	for _, c := range l.items {
 		runtime.Gosched() // as in writeList
-		t.Row(c.now.row(now, l.sight)[:len(header)]...)
+		t.Row(c.now.row(now, false, l.sight)...)
 	}
 	_ = t.Flush() // a builder takes everything
 	return out.String()
