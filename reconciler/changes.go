@@ -86,7 +86,7 @@ func (l *Loop) Changes(since uint64) (Changes, bool) {
 func (l *Loop) changesSince(since uint64) changesAnswer {
 	l.besides()
 	now := l.Revisions.Now()
-	if since < l.history.since || since > now {
+	if !l.history.knows(since, now) {
 		return changesAnswer{}
 	}
 	a := changesAnswer{Changes{Revision: now}, true}

@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// TestAnotherUserLooksAndChangesNothing: with the real binary, as a user without
-// rights.
-func TestAnotherUserLooksAndChangesNothing(t *testing.T) {
+// othersFolders are folders that other users may reach.
+func othersFolders(t *testing.T) folders {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root: it runs commands as another user")
 	}
@@ -25,6 +25,13 @@ func TestAnotherUserLooksAndChangesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return f
+}
+
+// TestAnotherUserLooksAndChangesNothing: with the real binary, as a user without
+// rights.
+func TestAnotherUserLooksAndChangesNothing(t *testing.T) {
+	f := othersFolders(t)
 	program := program(t, built.checked)
 	if err := f.declare("web.yaml", "apiVersion: svc.d/v1\nkind: Service\nmetadata: {name: web}\nspec: {command: [sleep, \"1000\"], env: [{name: A, value: hunter2}]}\n"); err != nil {
 		t.Fatal(err)
@@ -115,16 +122,7 @@ func (f folders) as(program string, uid, gid uint32, args ...string) (string, er
 
 // TestMembersOfTheAccessGroupReadLogs that they may not open: the daemon sends them.
 func TestMembersOfTheAccessGroupReadLogs(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root: it runs commands as another user")
-	}
-	t.Parallel()
-	f := newFolders(t)
-	for dir := f.root; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o711); err != nil {
-			t.Fatal(err)
-		}
-	}
+	f := othersFolders(t)
 	const member, group = 54321, 54322
 	program := program(t, built.checked)
 	service := "apiVersion: svc.d/v1\nkind: Service\nmetadata: {name: %s, labels: {app: %[1]s}}\n" +

@@ -219,13 +219,10 @@ func (r *run) rest(ctx context.Context, more <-chan struct{}) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	look.Reset(feedPause)
-	select {
-	case <-look.C:
-		return nil
-	case <-ctx.Done():
+	if !pause(ctx) {
 		return ctx.Err()
 	}
+	return nil
 }
 
 func (r *run) ask(ctx context.Context, names ...string) (*reconciler.Snapshot, error) {
